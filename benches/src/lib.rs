@@ -1,0 +1,1 @@
+//! What the benches share: captures, pacing and the table they print.

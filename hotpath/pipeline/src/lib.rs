@@ -1,0 +1,1 @@
+//! From a feature frame to an order: inference, decision, risk, journal, gateway, and the two drivers.

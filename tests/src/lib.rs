@@ -1,0 +1,54 @@
+//! What the tests of every crate share: where fixtures are, and how their absence is told.
+//!
+//! Golden values are read from the folder `CHRONOS_GOLDEN` (default `../shared/golden` beside the workspace), captures from
+//! `CHRONOS_DATA` (default `../shared/data`). Where a folder is missing a test prints `skipped:` and why, and passes; with
+//! `CHRONOS_REQUIRE_FIXTURES=1` it fails instead.
+
+use std::path::{Path, PathBuf};
+
+/// A file of the golden folder; `None`, after saying so, where it is missing.
+///
+/// # Panics
+/// Where it is missing and `CHRONOS_REQUIRE_FIXTURES=1`.
+pub fn golden_file(name: &str) -> Option<PathBuf> {
+    fixture("CHRONOS_GOLDEN", "golden", name)
+}
+
+/// A golden file parsed as JSON; `None`, after saying so, where it is missing.
+///
+/// # Panics
+/// Where it is missing and `CHRONOS_REQUIRE_FIXTURES=1`, and where it is not JSON.
+pub fn golden_json(name: &str) -> Option<serde_json::Value> {
+    let path = golden_file(name)?;
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Some(serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// A file (or folder) of the captures' folder; `None`, after saying so, where it is missing.
+///
+/// # Panics
+/// Where it is missing and `CHRONOS_REQUIRE_FIXTURES=1`.
+pub fn data_file(name: &str) -> Option<PathBuf> {
+    fixture("CHRONOS_DATA", "data", name)
+}
+
+/// The root of the workspace.
+pub fn workspace_root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn fixture(variable: &str, folder: &str, name: &str) -> Option<PathBuf> {
+    let base = std::env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| workspace_root().join("../shared").join(folder));
+    let path = base.join(name);
+    if path.exists() {
+        println!("reading {}", path.display());
+        return Some(path);
+    }
+    assert!(
+        std::env::var_os("CHRONOS_REQUIRE_FIXTURES").is_none_or(|value| value != "1"),
+        "{} is missing and CHRONOS_REQUIRE_FIXTURES=1; set {variable} to the folder that holds it",
+        path.display()
+    );
+    println!("skipped: {} is missing; set {variable} to the folder that holds it", path.display());
+    None
+}

@@ -1,0 +1,1 @@
+//! A simulated exchange: matching engine, agents, capture generator and the venue that fills our orders in a replay.
