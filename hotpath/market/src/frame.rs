@@ -66,6 +66,8 @@ pub enum StaleReason {
     Overrun = 1,
     /// A resync was asked for, or the connection began anew.
     Reset = 2,
+    /// Bid and ask touched or crossed: something was lost without a trace in the ids.
+    Crossed = 3,
 }
 
 /// The state of one instrument at a decision tick: all that `trade` knows of the market then. Self-contained, so that the two

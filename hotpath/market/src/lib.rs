@@ -6,6 +6,7 @@
 
 pub mod book;
 mod cold;
+pub mod decode;
 mod event;
 mod fixed;
 mod frame;

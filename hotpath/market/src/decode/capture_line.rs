@@ -1,0 +1,120 @@
+//! A line of a raw capture: receive time, one space, the message as it came.
+
+use crate::time::{TimeUnit, Timestamp};
+use std::fmt;
+
+/// A capture line split into its parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CaptureLine<'a> {
+    /// Receive time.
+    pub recv: Timestamp,
+    /// The unit the line gives it in.
+    pub unit: TimeUnit,
+    /// The message.
+    pub message: &'a [u8],
+}
+
+/// Why a line is not `<receive time> <message>`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineError {
+    /// It does not begin with a number and a space.
+    NoReceiveTime,
+    /// The number is not a time in s, ms, us or ns since 1970.
+    ReceiveTimeOutOfRange,
+    /// Nothing follows the receive time.
+    NoMessage,
+}
+
+impl LineError {
+    /// A number a reason, for records: stable, never reused, apart from the decoders'.
+    pub fn code(self) -> u8 {
+        match self {
+            LineError::NoReceiveTime => 100,
+            LineError::ReceiveTimeOutOfRange => 101,
+            LineError::NoMessage => 102,
+        }
+    }
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LineError::NoReceiveTime => "does not begin with a receive time and a space",
+            LineError::ReceiveTimeOutOfRange => "receive time is not in s, ms, us or ns since 1970",
+            LineError::NoMessage => "no message after the receive time",
+        })
+    }
+}
+
+impl std::error::Error for LineError {}
+
+/// Splits a line without its newline (a carriage return at the end is dropped). The unit of the receive time is told by its
+/// magnitude; a decimal fraction is kept to the nanosecond.
+///
+/// # Errors
+/// [`LineError`] where the line is not `<receive time> <message>`.
+#[inline]
+pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut value: i64 = 0;
+    let mut place = 0;
+    while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
+        value =
+            value.checked_mul(10).and_then(|v| v.checked_add(i64::from(digit - b'0'))).ok_or(LineError::ReceiveTimeOutOfRange)?;
+        place += 1;
+    }
+    if place == 0 {
+        return Err(LineError::NoReceiveTime);
+    }
+    let unit = TimeUnit::of_magnitude(value).ok_or(LineError::ReceiveTimeOutOfRange)?;
+    let mut nanos = value.checked_mul(unit.nanos()).ok_or(LineError::ReceiveTimeOutOfRange)?;
+    if line.get(place) == Some(&b'.') {
+        place += 1;
+        let mut worth = unit.nanos();
+        while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
+            worth /= 10;
+            nanos += worth * i64::from(digit - b'0');
+            place += 1;
+        }
+    }
+    match line.get(place) {
+        Some(b' ') => {}
+        None => return Err(LineError::NoMessage),
+        Some(_) => return Err(LineError::NoReceiveTime),
+    }
+    let message = line[place + 1..].trim_ascii();
+    if message.is_empty() {
+        return Err(LineError::NoMessage);
+    }
+    Ok(CaptureLine { recv: Timestamp(nanos), unit, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_unit_and_keeps_fractions() {
+        let line = split_capture_line(b"1723161255030314667 {}\r").unwrap();
+        assert_eq!((line.recv.0, line.unit, line.message), (1_723_161_255_030_314_667, TimeUnit::Nanos, &b"{}"[..]));
+        let line = split_capture_line(b"1626992741.06217 {\"a\":1}").unwrap();
+        assert_eq!((line.recv.0, line.unit), (1_626_992_741_062_170_000, TimeUnit::Seconds));
+        assert_eq!(split_capture_line(b"1626992741062 x").unwrap().recv.0, 1_626_992_741_062_000_000);
+        assert_eq!(split_capture_line(b"1626992741062170 x").unwrap().recv.0, 1_626_992_741_062_170_000);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (line, error) in [
+            ("", LineError::NoReceiveTime),
+            ("{}", LineError::NoReceiveTime),
+            ("1723161255030314667{}", LineError::NoReceiveTime),
+            ("1723161255030314667", LineError::NoMessage),
+            ("1723161255030314667  ", LineError::NoMessage),
+            ("17 {}", LineError::ReceiveTimeOutOfRange),
+            ("99999999999999999999 {}", LineError::ReceiveTimeOutOfRange),
+        ] {
+            assert_eq!(split_capture_line(line.as_bytes()), Err(error), "{line:?}");
+        }
+    }
+}
