@@ -1,0 +1,62 @@
+//! Both groups on the calling thread, each message to completion: the default.
+
+use super::{Crossing, Ingest, IngestError, Observer, Trade, TradeError};
+use crate::decision::Strategy;
+use crate::stopwatch::Started;
+use chronos_market::{Frame, MarketEvent, Timestamp, Venue};
+
+/// The fused driver.
+pub struct Fused<S, V, O> {
+    ingest: Ingest,
+    trade: Trade<S, V, O>,
+}
+
+impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
+    /// A driver for two groups.
+    pub fn new(ingest: Ingest, trade: Trade<S, V, O>) -> Fused<S, V, O> {
+        Fused { ingest, trade }
+    }
+
+    /// Takes one message, received at `recv` from `source`.
+    ///
+    /// # Errors
+    /// [`IngestError`] where the message has no effect; the next one is not affected.
+    #[inline]
+    pub fn on_message(&mut self, source: usize, recv: Timestamp, raw: &[u8]) -> Result<(), IngestError> {
+        let mut inline = Inline { trade: &mut self.trade };
+        let now = self.ingest.advance(recv, &mut inline);
+        // What the simulated world did since the last message is not part of this message's latency.
+        inline.trade.advance(now);
+        let result = self.ingest.on_message(source, raw, &mut inline);
+        self.trade.flush();
+        result
+    }
+
+    /// What stopped the session, if anything did.
+    #[inline]
+    pub fn error(&self) -> Option<TradeError> {
+        self.trade.error()
+    }
+
+    /// Ends the session and gives the groups back.
+    pub fn finish(mut self) -> (Ingest, Trade<S, V, O>) {
+        self.trade.finish(self.ingest.now());
+        (self.ingest, self.trade)
+    }
+}
+
+struct Inline<'a, S, V, O> {
+    trade: &'a mut Trade<S, V, O>,
+}
+
+impl<S: Strategy, V: Venue, O: Observer> Crossing for Inline<'_, S, V, O> {
+    #[inline]
+    fn event(&mut self, event: &MarketEvent) {
+        self.trade.on_event(event);
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: &Frame, started: Started) {
+        self.trade.on_frame(frame, started);
+    }
+}

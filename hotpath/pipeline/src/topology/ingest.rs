@@ -1,0 +1,465 @@
+//! The first group: from bytes to books, features and decision ticks.
+
+use super::Crossing;
+use crate::latency::{Latencies, Stage};
+use crate::stopwatch::{Started, Stopwatch};
+use chronos_market::book::{BookEvent, BookSync, DepthView, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS};
+use chronos_market::decode::{
+    BinanceDecoder, DecodeError, DecodeSink, Decoder, DepthMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage,
+};
+use chronos_market::features::{FeatureConfig, FeatureEngine};
+use chronos_market::tick::{TickClock, TickConfig, TickDecision};
+use chronos_market::{
+    BookState, EventFlags, EventKind, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side, Timestamp,
+};
+use std::fmt;
+
+/// What the ingest group is made from.
+#[derive(Clone, Debug)]
+pub struct IngestConfig {
+    /// Decision ticks, as the model was trained with.
+    pub tick: TickConfig,
+    /// Features.
+    pub features: FeatureConfig,
+    /// Whether books are compared with every quote at an equal update id.
+    pub verify: bool,
+}
+
+/// A connection's instruments: a message names a symbol, and the same symbol means another instrument on another venue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The instruments whose messages arrive here.
+    pub instruments: Vec<InstrumentId>,
+}
+
+/// Why a message had no effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IngestError {
+    /// It could not be decoded.
+    Decode(DecodeError),
+    /// It names a symbol that is not among the source's instruments.
+    UnknownSymbol,
+    /// A snapshot that names no symbol, from a source of several instruments.
+    AmbiguousSnapshot,
+}
+
+impl IngestError {
+    /// A number a reason, for records: stable, never reused.
+    pub fn code(self) -> u8 {
+        match self {
+            IngestError::Decode(error) => error.code(),
+            IngestError::UnknownSymbol => 50,
+            IngestError::AmbiguousSnapshot => 51,
+        }
+    }
+}
+
+impl fmt::Display for IngestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IngestError::Decode(error) => error.fmt(f),
+            IngestError::UnknownSymbol => f.write_str("symbol is not among this source's instruments"),
+            IngestError::AmbiguousSnapshot => f.write_str("snapshot names no symbol and this source has several instruments"),
+        }
+    }
+}
+
+impl std::error::Error for IngestError {}
+
+/// Counts of the ingest group.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct IngestCounters {
+    /// Trades.
+    pub trades: u64,
+    /// Quotes.
+    pub quotes: u64,
+    /// Depth messages.
+    pub depth: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Messages that neither book nor features use.
+    pub ignored: u64,
+    /// Feature frames made.
+    pub frames: u64,
+    /// Messages received earlier than the one before; their time was held at that one's.
+    pub time_reversals: u64,
+}
+
+/// The first group.
+pub struct Ingest {
+    decoder: BinanceDecoder,
+    state: State,
+}
+
+/// All but the decoder, which lends its message while this changes.
+struct State {
+    sources: Vec<Source>,
+    symbols: Vec<String>,
+    markets: Vec<Market>,
+    seq: u64,
+    now: Timestamp,
+    /// Earliest timer of any market.
+    next_timer: Timestamp,
+    counters: IngestCounters,
+    stopwatch: Stopwatch,
+    latencies: Latencies,
+}
+
+/// One instrument.
+struct Market {
+    sync: BookSync,
+    features: FeatureEngine,
+    tick: TickClock,
+    top_levels: usize,
+    view: DepthView,
+    check: Option<QuoteCheck>,
+}
+
+impl Ingest {
+    /// A group for `instruments`, fed by `sources`. Takes all its memory now.
+    pub fn new(instruments: &[Instrument], sources: Vec<Source>, config: &IngestConfig) -> Ingest {
+        let market = |_: &Instrument| Market {
+            sync: BookSync::new(),
+            features: FeatureEngine::new(&config.features),
+            tick: TickClock::new(config.tick),
+            top_levels: config.tick.top_levels.min(TOP_LEVELS),
+            view: DepthView::default(),
+            check: config.verify.then(QuoteCheck::new),
+        };
+        Ingest {
+            decoder: BinanceDecoder::new(),
+            state: State {
+                sources,
+                symbols: instruments.iter().map(|instrument| instrument.symbol.clone()).collect(),
+                markets: instruments.iter().map(market).collect(),
+                seq: 0,
+                now: Timestamp::MIN,
+                next_timer: Timestamp::MAX,
+                counters: IngestCounters::default(),
+                stopwatch: Stopwatch::new(),
+                latencies: Latencies::new(),
+            },
+        }
+    }
+
+    /// Moves logical time to `recv`, firing every timer due at or before it, and returns the time a message received then has:
+    /// `recv`, or the present time where that is later. To be called before [`Ingest::on_message`].
+    #[inline]
+    pub fn advance(&mut self, recv: Timestamp, out: &mut impl Crossing) -> Timestamp {
+        let state = &mut self.state;
+        if recv < state.now {
+            state.counters.time_reversals += 1;
+        } else {
+            while state.next_timer <= recv {
+                state.fire_timer(out);
+            }
+            state.now = recv;
+        }
+        state.now
+    }
+
+    /// Takes one message of source `source`. Logical time is where [`Ingest::advance`] left it.
+    ///
+    /// # Errors
+    /// [`IngestError`] where the message has no effect; nothing was changed by it.
+    #[inline]
+    pub fn on_message(&mut self, source: usize, raw: &[u8], out: &mut impl Crossing) -> Result<(), IngestError> {
+        let started = self.state.stopwatch.start();
+        let mut sink = Sink { state: &mut self.state, source, started, out, result: Ok(None) };
+        let now = sink.state.now;
+        let decoded = self.decoder.decode(raw, now, &mut sink);
+        let depth_levels = sink.result?;
+        decoded.map_err(IngestError::Decode)?;
+        let total_ns = self.state.stopwatch.elapsed_ns(started);
+        self.state.latencies.record(Stage::TickToTrade, total_ns);
+        if let Some(levels) = depth_levels {
+            self.state.latencies.record(Stage::of_depth(levels), total_ns);
+        }
+        Ok(())
+    }
+
+    /// The counts so far.
+    pub fn counters(&self) -> IngestCounters {
+        self.state.counters
+    }
+
+    /// What was measured so far.
+    pub fn latencies(&self) -> &Latencies {
+        &self.state.latencies
+    }
+
+    /// The sync machine's counts for each instrument.
+    pub fn sync_counters(&self) -> impl Iterator<Item = SyncCounters> + '_ {
+        self.state.markets.iter().map(|market| market.sync.counters())
+    }
+
+    /// Whether each instrument's book may be used now.
+    pub fn book_states(&self) -> impl Iterator<Item = BookState> + '_ {
+        self.state.markets.iter().map(|market| market.sync.state())
+    }
+
+    /// Compared, mismatched, and the first mismatch of each instrument, where verifying.
+    pub fn checks(&self) -> impl Iterator<Item = (u64, u64, Option<Mismatch>)> + '_ {
+        self.state.markets.iter().map(|market| {
+            market.check.as_ref().map_or((0, 0, None), |check| (check.compared(), check.mismatched(), check.first_mismatch()))
+        })
+    }
+
+    /// Logical time.
+    pub fn now(&self) -> Timestamp {
+        self.state.now
+    }
+
+    /// Events handed on so far.
+    pub fn events(&self) -> u64 {
+        self.state.seq
+    }
+}
+
+struct Sink<'a, C: Crossing> {
+    state: &'a mut State,
+    source: usize,
+    started: Started,
+    out: &'a mut C,
+    /// Level changes of a depth message, or why the message had no effect.
+    result: Result<Option<usize>, IngestError>,
+}
+
+impl<C: Crossing> DecodeSink for Sink<'_, C> {
+    #[inline]
+    fn message(&mut self, _recv: Timestamp, message: &Message<'_>) {
+        let state = &mut *self.state;
+        state.latencies.record(Stage::Decode, state.stopwatch.elapsed_ns(self.started));
+        let symbol = match message {
+            Message::Depth(depth) => Some(depth.symbol),
+            Message::Snapshot(snapshot) => snapshot.symbol,
+            Message::Trade(trade) => Some(trade.symbol),
+            Message::Quote(quote) => Some(quote.symbol),
+            Message::Mark(mark) => Some(mark.symbol),
+            Message::Liquidation(liquidation) => Some(liquidation.symbol),
+            Message::Ignored(_) => {
+                state.counters.ignored += 1;
+                return;
+            }
+        };
+        let id = match state.instrument(self.source, symbol) {
+            Ok(id) => id,
+            Err(error) => {
+                self.result = Err(error);
+                return;
+            }
+        };
+        match message {
+            Message::Depth(depth) => {
+                self.result = Ok(Some(depth.levels.len()));
+                state.on_depth(id, depth, self.started, self.out);
+            }
+            Message::Snapshot(snapshot) => {
+                self.result = Ok(Some(snapshot.levels.len()));
+                state.on_snapshot(id, snapshot, self.started, self.out);
+            }
+            Message::Trade(trade) => state.on_trade(id, trade, self.out),
+            Message::Quote(quote) => state.on_quote(id, quote, self.out),
+            Message::Mark(mark) => {
+                let event = state.event(id, EventKind::Mark, Side::Buy, mark.price, Qty::ZERO, 0, mark.exchange_ns);
+                self.out.event(&event);
+            }
+            Message::Liquidation(order) => {
+                let event = state.event(id, EventKind::Liquidation, order.side, order.price, order.qty, 0, order.exchange_ns);
+                self.out.event(&event);
+            }
+            Message::Ignored(_) => {}
+        }
+    }
+}
+
+impl State {
+    #[inline]
+    fn instrument(&self, source: usize, symbol: Option<&str>) -> Result<InstrumentId, IngestError> {
+        let instruments = self.sources.get(source).map(|source| source.instruments.as_slice()).unwrap_or_default();
+        match symbol {
+            Some(symbol) => instruments
+                .iter()
+                .find(|id| self.symbols.get(id.index()).is_some_and(|known| known == symbol))
+                .copied()
+                .ok_or(IngestError::UnknownSymbol),
+            None => match instruments {
+                [only] => Ok(*only),
+                _ => Err(IngestError::AmbiguousSnapshot),
+            },
+        }
+    }
+
+    /// The next event: one that is a message of its own.
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of the event it makes")]
+    #[inline]
+    fn event(
+        &mut self,
+        instrument: InstrumentId,
+        kind: EventKind,
+        side: Side,
+        price: Price,
+        qty: Qty,
+        id: u64,
+        exchange_ns: i64,
+    ) -> MarketEvent {
+        self.seq += 1;
+        MarketEvent {
+            seq: self.seq,
+            recv_ns: self.now.0,
+            exchange_ns,
+            price,
+            qty,
+            id,
+            instrument,
+            kind,
+            side,
+            flags: EventFlags::BATCH_END,
+        }
+    }
+
+    #[inline]
+    fn on_depth(&mut self, id: InstrumentId, depth: &DepthMessage<'_>, started: Started, out: &mut impl Crossing) {
+        self.counters.depth += 1;
+        let begun = self.stopwatch.start();
+        let (seq, now) = (&mut self.seq, self.now);
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, depth.exchange_ns, event));
+        let outcome = self.markets[id.index()].sync.on_depth(depth, &mut emit);
+        self.after_book(id, outcome, begun, started, out);
+    }
+
+    fn on_snapshot(&mut self, id: InstrumentId, snapshot: &SnapshotMessage<'_>, started: Started, out: &mut impl Crossing) {
+        self.counters.snapshots += 1;
+        let begun = self.stopwatch.start();
+        let (seq, now) = (&mut self.seq, self.now);
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, snapshot.exchange_ns, event));
+        let outcome = self.markets[id.index()].sync.on_snapshot(snapshot, &mut emit);
+        self.after_book(id, outcome, begun, started, out);
+    }
+
+    /// What follows a whole batch of book changes: the check, the features, and a tick where one is due.
+    #[inline]
+    fn after_book(&mut self, id: InstrumentId, outcome: SyncOutcome, begun: Started, started: Started, out: &mut impl Crossing) {
+        let market = &mut self.markets[id.index()];
+        let changed_top = match outcome {
+            SyncOutcome::Applied(best_changed) => best_changed.is_some_and(|better| better < market.top_levels),
+            SyncOutcome::Synced => {
+                market.features.reset();
+                market.tick.reset();
+                true
+            }
+            SyncOutcome::WentStale(_) => {
+                market.features.reset();
+                market.tick.reset();
+                self.refresh_next_timer();
+                return;
+            }
+            SyncOutcome::Buffered
+            | SyncOutcome::Old
+            | SyncOutcome::SnapshotTooOld
+            | SyncOutcome::SnapshotLoaded
+            | SyncOutcome::SnapshotUnneeded => return,
+        };
+        market.sync.book().view(&mut market.view);
+        if let Some(check) = &mut market.check {
+            check.on_book(market.sync.last_id(), market.view.bbo());
+        }
+        let booked = self.stopwatch.start();
+        self.latencies.record(Stage::Book, self.stopwatch.between_ns(begun, booked));
+        market.features.on_book(self.now, &market.view);
+        if !changed_top {
+            self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(booked));
+            return;
+        }
+        match market.tick.on_change(self.now) {
+            TickDecision::Fire => self.frame(id, booked, started, out),
+            TickDecision::Armed => {
+                if let Some(due) = market.tick.due() {
+                    self.next_timer = self.next_timer.min(due);
+                }
+            }
+            TickDecision::Pending => {}
+        }
+    }
+
+    #[inline]
+    fn on_trade(&mut self, id: InstrumentId, trade: &TradeMessage<'_>, out: &mut impl Crossing) {
+        self.counters.trades += 1;
+        let event = self.event(id, EventKind::Trade, trade.aggressor, trade.price, trade.qty, trade.id, trade.exchange_ns);
+        out.event(&event);
+        let begun = self.stopwatch.start();
+        let market = &mut self.markets[id.index()];
+        market.features.on_trade(self.now, trade.price, trade.qty, trade.aggressor);
+        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(begun));
+    }
+
+    #[inline]
+    fn on_quote(&mut self, id: InstrumentId, quote: &QuoteMessage<'_>, out: &mut impl Crossing) {
+        self.counters.quotes += 1;
+        let mut bid =
+            self.event(id, EventKind::Bbo, Side::Buy, quote.bbo.bid.price, quote.bbo.bid.qty, quote.id, quote.exchange_ns);
+        bid.flags = EventFlags::NONE;
+        out.event(&bid);
+        let ask = self.event(id, EventKind::Bbo, Side::Sell, quote.bbo.ask.price, quote.bbo.ask.qty, quote.id, quote.exchange_ns);
+        out.event(&ask);
+        let begun = self.stopwatch.start();
+        let market = &mut self.markets[id.index()];
+        if let Some(check) = &mut market.check {
+            check.on_quote(quote.id, quote.bbo);
+        }
+        market.features.on_quote(self.now, &quote.bbo);
+        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(begun));
+    }
+
+    #[cold]
+    fn fire_timer(&mut self, out: &mut impl Crossing) {
+        let due = self.next_timer;
+        let started = self.stopwatch.start();
+        if let Some(place) = self.markets.iter().position(|market| market.tick.due() == Some(due)) {
+            self.now = self.now.max(due);
+            self.markets[place].tick.fire_timer();
+            self.frame(InstrumentId(place as u16), started, started, out);
+        }
+        self.refresh_next_timer();
+    }
+
+    fn refresh_next_timer(&mut self) {
+        self.next_timer = self.markets.iter().filter_map(|market| market.tick.due()).min().unwrap_or(Timestamp::MAX);
+    }
+
+    #[inline]
+    fn frame(&mut self, id: InstrumentId, begun: Started, started: Started, out: &mut impl Crossing) {
+        let market = &mut self.markets[id.index()];
+        let mut frame = Frame {
+            seq: self.seq,
+            recv_ns: self.now.0,
+            elapsed_ns: market.tick.elapsed_ns(),
+            instrument: id,
+            book: market.sync.state(),
+            warmup_left: market.tick.warmup_left(),
+            bbo: market.view.bbo(),
+            features: [0.0; FEATURES_MAX],
+        };
+        market.features.write(self.now, &mut frame.features);
+        self.counters.frames += 1;
+        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(begun));
+        out.frame(&frame, started);
+    }
+}
+
+#[inline]
+fn numbered(seq: &mut u64, now: Timestamp, instrument: InstrumentId, exchange_ns: i64, event: BookEvent) -> MarketEvent {
+    *seq += 1;
+    MarketEvent {
+        seq: *seq,
+        recv_ns: now.0,
+        exchange_ns,
+        price: event.price,
+        qty: event.qty,
+        id: event.id,
+        instrument,
+        kind: event.kind,
+        side: event.side,
+        flags: event.flags,
+    }
+}

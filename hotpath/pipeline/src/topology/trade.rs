@@ -1,0 +1,600 @@
+//! The second group: inference, decision, risk, journal, venue.
+
+use super::Waiting;
+use crate::account::Account;
+use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
+use crate::gateway::{OrderBytes, encode_order};
+use crate::journal::{MappedJournal, RecordKind};
+use crate::latency::{Latencies, Stage};
+use crate::predictor::Predictor;
+use crate::risk::{Risk, RiskCheck, RiskLimits, TradingState};
+use crate::stopwatch::{Started, Stopwatch};
+use chronos_market::{
+    BookState, ColdRecord, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, NewOrder, OrderCommand,
+    OrderId, ParameterBlock, Price, ReportBuffer, StaleReason, Timestamp, Venue, Window, canonical_command, canonical_report,
+};
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// What the trade group is made from.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TradeConfig {
+    /// Number of the session, part of every order id.
+    pub session: u32,
+    /// Limits of the pre-trade stage.
+    pub limits: RiskLimits,
+    /// Event-time windows for parameters from the cold path.
+    pub windows: WindowSchedule,
+    /// Whether market events go to the cold path, to be recorded.
+    pub record_market: bool,
+}
+
+/// Event-time windows: what is learnt from `[k * window_ns, (k + 1) * window_ns)` takes effect `lag_ns` after its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WindowSchedule {
+    /// Length of a window, above 0.
+    pub window_ns: i64,
+    /// From a window's end to when its block takes effect, 0 to eight windows: longer is held at that.
+    pub lag_ns: i64,
+}
+
+impl Default for WindowSchedule {
+    fn default() -> Self {
+        WindowSchedule { window_ns: 10_000_000_000, lag_ns: 1_000_000_000 }
+    }
+}
+
+/// Most windows ended and not yet in effect.
+const WINDOWS_MAX: usize = 10;
+/// Market events kept for the venue until the decision they lead to is made.
+const DEFERRED_MAX: usize = 4_096;
+
+/// The hot side's ends of the rings to and from the cold path.
+pub struct ColdLink {
+    /// Records, lossless: a full ring makes this side wait.
+    pub records: rtrb::Producer<ColdRecord>,
+    /// Parameter blocks, one for each window that was ended.
+    pub blocks: rtrb::Consumer<Box<ParameterBlock>>,
+    /// Blocks that are no longer in force, so that this side never frees.
+    pub retired: rtrb::Producer<Box<ParameterBlock>>,
+    /// How to wait.
+    pub waiting: Waiting,
+}
+
+/// Sees what happens, after the latency that is measured. For reports and plots; it must not feed back.
+pub trait Observer {
+    /// A decision tick was dealt with. `net_quote` is profit less fees, in quote currency, units of 1e-9.
+    fn frame(&mut self, frame: &Frame, net_quote: i128);
+    /// The venue reported.
+    fn report(&mut self, report: &ExecutionReport);
+    /// An order was sent.
+    fn order(&mut self, now: Timestamp, order: &NewOrder);
+}
+
+/// Counts of the trade group.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct TradeCounters {
+    /// Steps of the model.
+    pub inferences: u64,
+    /// Steps that failed: no signal came of them.
+    pub inference_failures: u64,
+    /// Orders sent.
+    pub orders: u64,
+    /// Cancels sent.
+    pub cancels: u64,
+    /// Orders the venue side refused before they left.
+    pub submit_errors: u64,
+    /// Orders the venue rejected.
+    pub venue_rejects: u64,
+    /// Parameter blocks put in force.
+    pub parameters: u64,
+}
+
+/// What stops a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TradeError {
+    /// The cold path ended while a parameter block was due from it.
+    ColdPathLost,
+    /// The cold path sent a block for another window than the one due.
+    WrongBlock,
+    /// The journal is full: no order may leave unjournaled, so trading was halted.
+    JournalFull,
+}
+
+impl fmt::Display for TradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TradeError::ColdPathLost => "the cold path stopped while parameters were due from it",
+            TradeError::WrongBlock => "the cold path sent parameters for another window than the one due",
+            TradeError::JournalFull => "the journal segment is full and trading was halted; raise `journal.segment_mib`",
+        })
+    }
+}
+
+impl std::error::Error for TradeError {}
+
+/// The second group.
+pub struct Trade<S, V, O> {
+    strategy: S,
+    venue: V,
+    observer: O,
+    predictors: Vec<Predictor>,
+    account: Account,
+    risk: Risk,
+    config: TradeConfig,
+    journal: Option<MappedJournal>,
+    cold: ColdLink,
+    parameters: Box<ParameterBlock>,
+    now: Timestamp,
+    next_order: u32,
+    timers: Vec<(Timestamp, TimerId)>,
+    /// Index of the window that has samples and has not ended.
+    open_window: Option<i64>,
+    ended_windows: VecDeque<Window>,
+    deferred: Vec<MarketEvent>,
+    observed: Option<Frame>,
+    out: OrderBuffer,
+    reports: ReportBuffer,
+    order_bytes: OrderBytes,
+    digest: Sha256,
+    counters: TradeCounters,
+    error: Option<TradeError>,
+    stopwatch: Stopwatch,
+    latencies: Latencies,
+}
+
+impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
+    /// A group without positions. `predictors` has one for each instrument, or none where the session has no model.
+    #[expect(clippy::too_many_arguments, reason = "the parts of the group, each made by the session")]
+    pub fn new(
+        instruments: &[Instrument],
+        config: TradeConfig,
+        strategy: S,
+        venue: V,
+        predictors: Vec<Predictor>,
+        journal: Option<MappedJournal>,
+        cold: ColdLink,
+        observer: O,
+    ) -> Trade<S, V, O> {
+        Trade {
+            strategy,
+            venue,
+            observer,
+            predictors,
+            account: Account::new(instruments),
+            risk: Risk::new(config.limits),
+            config,
+            journal,
+            cold,
+            parameters: Box::new(ParameterBlock::initial()),
+            now: Timestamp::MIN,
+            next_order: 1,
+            timers: Vec::with_capacity(TIMERS_MAX),
+            open_window: None,
+            ended_windows: VecDeque::with_capacity(WINDOWS_MAX),
+            deferred: Vec::with_capacity(DEFERRED_MAX),
+            observed: None,
+            out: OrderBuffer::new(),
+            reports: ReportBuffer::new(),
+            order_bytes: OrderBytes::new(),
+            digest: Sha256::new(),
+            counters: TradeCounters::default(),
+            error: None,
+            stopwatch: Stopwatch::new(),
+            latencies: Latencies::new(),
+        }
+    }
+
+    /// Moves logical time to `until`: everything due at or before it happens now, in order of `(due, rank)`, rank being reports,
+    /// then timers, then parameters.
+    #[inline]
+    pub fn advance(&mut self, until: Timestamp) {
+        if until <= self.now {
+            return;
+        }
+        self.flush();
+        while self.error.is_none() {
+            let venue = self.venue.next_due().unwrap_or(Timestamp::MAX);
+            let timer = self.timers.first().map_or(Timestamp::MAX, |timer| timer.0);
+            let window_end = self.open_window_end().unwrap_or(Timestamp::MAX);
+            let parameters = self.ended_windows.front().map_or(Timestamp::MAX, |window| window.effective);
+            let due = venue.min(timer).min(window_end).min(parameters);
+            if due > until {
+                break;
+            }
+            self.now = self.now.max(due);
+            if due == venue {
+                self.take_reports(due);
+            } else if due == timer {
+                self.fire_timer();
+            } else if due == window_end {
+                self.end_window();
+            } else {
+                self.take_parameters();
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Takes a market event.
+    #[inline]
+    pub fn on_event(&mut self, event: &MarketEvent) {
+        self.advance(Timestamp(event.recv_ns));
+        match event.kind {
+            EventKind::LevelSet => self.risk.on_book_change(event.instrument, self.now),
+            EventKind::BookSynced => self.on_book_state(event.instrument, BookState::Synced),
+            // Which reason it was is told by the ingest group; here every stale book is as unusable as any other.
+            EventKind::BookStale => self.on_book_state(event.instrument, BookState::Stale(StaleReason::Gap)),
+            _ => {}
+        }
+        self.strategy.on_input(self.now, Input::Market(event), &self.account.view(), &mut self.out);
+        if !self.out.intents().is_empty() || !self.out.timers().is_empty() {
+            self.route();
+        }
+        if self.deferred.len() == DEFERRED_MAX {
+            self.flush();
+        }
+        self.deferred.push(*event);
+    }
+
+    /// Takes a decision tick that began at `started`.
+    #[inline]
+    pub fn on_frame(&mut self, frame: &Frame, started: Started) {
+        self.advance(Timestamp(frame.recv_ns));
+        if self.observed.is_some() {
+            self.observe();
+        }
+        self.risk.on_quote(frame.instrument, frame.bbo);
+        self.account.set_mark(frame.instrument, mid_price(frame));
+        if self.account.fills() > 0 && self.risk.on_loss(self.net_quote()) {
+            self.journal_state();
+        }
+        let prediction = match self.predictors.get_mut(frame.instrument.index()) {
+            None => Some(None),
+            Some(predictor) => {
+                let begun = self.stopwatch.start();
+                self.counters.inferences += 1;
+                let result = predictor.step(frame, &self.parameters.embedding).copied();
+                let is_failing = predictor.is_failing();
+                self.latencies.record(Stage::Inference, self.stopwatch.elapsed_ns(begun));
+                if result.is_err() {
+                    self.counters.inference_failures += 1;
+                    if is_failing && self.risk.state() == TradingState::Active {
+                        self.risk.control(Control::Reduce);
+                        self.journal_state();
+                    }
+                }
+                result.ok().map(Some)
+            }
+        };
+        // A failed step is no signal, and not a reason to decide without the model.
+        if let Some(prediction) = prediction {
+            let begun = self.stopwatch.start();
+            let input = Input::Decision(frame, prediction.as_ref());
+            self.strategy.on_input(self.now, input, &self.account.view(), &mut self.out);
+            self.latencies.record(Stage::Decision, self.stopwatch.elapsed_ns(begun));
+            self.route();
+        }
+        self.latencies.record(Stage::DecisionTick, self.stopwatch.elapsed_ns(started));
+        self.observed = Some(*frame);
+    }
+
+    /// Does what may wait until the decision is made: the simulated venue and the cold path see the market, the observer the tick.
+    #[inline]
+    pub fn flush(&mut self) {
+        for event in &self.deferred {
+            self.venue.on_market(event);
+        }
+        if self.config.record_market {
+            for place in 0..self.deferred.len() {
+                self.send_cold(ColdRecord::Market(self.deferred[place]));
+            }
+        }
+        self.deferred.clear();
+        if self.observed.is_some() {
+            self.observe();
+        }
+    }
+
+    /// Ends the session at `end`: everything due by then happens.
+    pub fn finish(&mut self, end: Timestamp) {
+        self.advance(end);
+        self.flush();
+    }
+
+    /// Gives an order to the system.
+    pub fn control(&mut self, control: Control) {
+        self.risk.control(control);
+        self.journal_state();
+        self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
+        self.route();
+    }
+
+    /// What stopped the session, if anything did.
+    #[inline]
+    pub fn error(&self) -> Option<TradeError> {
+        self.error
+    }
+
+    /// SHA-256 over the canonical bytes of every order and report, in lower-case hex.
+    pub fn digest(&self) -> String {
+        self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The counts so far.
+    pub fn counters(&self) -> TradeCounters {
+        self.counters
+    }
+
+    /// Decisions whose signal was strong enough to act on.
+    pub fn signals(&self) -> u64 {
+        self.out.signals()
+    }
+
+    /// Intents and timers that found no room.
+    pub fn intents_dropped(&self) -> u64 {
+        self.out.dropped()
+    }
+
+    /// Rejections by check.
+    pub fn rejects(&self) -> impl Iterator<Item = (RiskCheck, u64)> + '_ {
+        self.risk.rejects()
+    }
+
+    /// What the system may do now.
+    pub fn trading_state(&self) -> TradingState {
+        self.risk.state()
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The journal, where there is one.
+    pub fn journal(&self) -> Option<&MappedJournal> {
+        self.journal.as_ref()
+    }
+
+    /// What was measured so far.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
+    /// The observer.
+    pub fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// Ends the group: its rings are dropped, so that the cold path ends too, and the observer is given back.
+    pub fn into_observer(self) -> O {
+        self.observer
+    }
+
+    fn net_quote(&self) -> i128 {
+        self.account.pnl_quote() - self.account.fees_quote()
+    }
+
+    #[cold]
+    fn on_book_state(&mut self, id: InstrumentId, book: BookState) {
+        self.risk.on_book_state(id, book);
+        if let Some(predictor) = self.predictors.get_mut(id.index()) {
+            predictor.reset();
+        }
+    }
+
+    fn take_reports(&mut self, until: Timestamp) {
+        let mut reports = std::mem::take(&mut self.reports);
+        reports.clear();
+        self.venue.poll(until, &mut reports);
+        for report in reports.as_slice() {
+            let bytes = canonical_report(report);
+            self.journal_record(RecordKind::Report, report.recv.0, &bytes);
+            self.digest.update(bytes);
+            self.account.on_report(report);
+            self.counters.venue_rejects += u64::from(report.kind == chronos_market::ReportKind::Rejected);
+            self.observer.report(report);
+            self.send_cold(ColdRecord::Report(*report));
+            self.strategy.on_input(self.now, Input::Report(report), &self.account.view(), &mut self.out);
+            self.route();
+        }
+        self.reports = reports;
+    }
+
+    fn fire_timer(&mut self) {
+        let (_, id) = self.timers.remove(0);
+        self.journal_record(RecordKind::Timer, self.now.0, &id.0.to_le_bytes());
+        self.strategy.on_input(self.now, Input::Timer(id), &self.account.view(), &mut self.out);
+        self.route();
+    }
+
+    fn open_window_end(&self) -> Option<Timestamp> {
+        let window_ns = self.config.windows.window_ns.max(1);
+        self.open_window.map(|index| Timestamp(index.saturating_add(1).saturating_mul(window_ns)))
+    }
+
+    fn end_window(&mut self) {
+        let Some(end) = self.open_window_end() else { return };
+        let Some(index) = self.open_window.take() else { return };
+        let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
+        let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
+        self.ended_windows.push_back(window);
+        self.send_cold(ColdRecord::WindowEnd(window));
+    }
+
+    fn take_parameters(&mut self) {
+        let Some(window) = self.ended_windows.pop_front() else { return };
+        let mut idle = 0;
+        let block = loop {
+            match self.cold.blocks.pop() {
+                Ok(block) => break block,
+                // What was pushed before the other end was dropped is still to be had.
+                Err(_) if self.cold.blocks.is_abandoned() && self.cold.blocks.is_empty() => {
+                    self.stop(TradeError::ColdPathLost);
+                    return;
+                }
+                Err(_) => {
+                    self.cold.waiting.pause(idle);
+                    idle = idle.saturating_add(1);
+                }
+            }
+        };
+        if block.window != window {
+            self.stop(TradeError::WrongBlock);
+            return;
+        }
+        let retired = std::mem::replace(&mut self.parameters, block);
+        // The ring back has room for every block there is; one lost with the cold path is freed here, after the session.
+        let _ = self.cold.retired.push(retired);
+        self.counters.parameters += 1;
+        let mut payload = [0; 17];
+        payload[..8].copy_from_slice(&window.index.to_le_bytes());
+        payload[8..16].copy_from_slice(&window.effective.0.to_le_bytes());
+        payload[16] = self.parameters.regime as u8;
+        self.journal_record(RecordKind::Parameters, self.now.0, &payload);
+        self.strategy.on_input(self.now, Input::Parameters(&self.parameters), &self.account.view(), &mut self.out);
+        self.route();
+    }
+
+    /// Sends what the strategy wants, in order, through risk.
+    #[inline]
+    fn route(&mut self) {
+        for place in 0..self.out.timers().len() {
+            let (id, deadline) = self.out.timers()[place];
+            self.set_timer(id, deadline);
+        }
+        for place in 0..self.out.intents().len() {
+            match self.out.intents()[place] {
+                Intent::Place(order) => self.place(&order),
+                Intent::CancelAll(instrument) => self.cancel_all(instrument),
+            }
+        }
+        self.out.clear();
+    }
+
+    #[inline]
+    fn place(&mut self, intent: &OrderIntent) {
+        let begun = self.stopwatch.start();
+        if self.risk.check(self.now, intent, &self.account).is_err() {
+            return;
+        }
+        let order = NewOrder {
+            id: OrderId::new(self.config.session, self.next_order),
+            instrument: intent.instrument,
+            side: intent.side,
+            price: intent.price,
+            qty: intent.qty,
+            time_in_force: intent.time_in_force,
+            reduce_only: intent.reduce_only,
+            signal: intent.signal,
+        };
+        if self.send(&OrderCommand::New(order), begun) {
+            self.next_order += 1;
+            self.counters.orders += 1;
+            self.risk.on_sent(self.now);
+            self.account.on_sent(&order);
+            self.observer.order(self.now, &order);
+        }
+    }
+
+    fn cancel_all(&mut self, instrument: InstrumentId) {
+        for place in 0..self.account.open_orders().len() {
+            let open = self.account.open_orders()[place];
+            let command = OrderCommand::Cancel { id: open.order.id, instrument };
+            if open.order.instrument == instrument && !open.is_cancelling && self.send(&command, self.stopwatch.start()) {
+                self.counters.cancels += 1;
+                self.account.on_cancel_sent(open.order.id);
+            }
+        }
+    }
+
+    /// Journals, encodes and submits a command. `false` where it did not leave.
+    #[inline]
+    fn send(&mut self, command: &OrderCommand, begun: Started) -> bool {
+        let id = match command {
+            OrderCommand::New(order) => order.instrument,
+            OrderCommand::Cancel { instrument, .. } => *instrument,
+        };
+        let bytes = canonical_command(self.now, command);
+        if !self.journal_record(RecordKind::Order, self.now.0, &bytes) {
+            return false;
+        }
+        let is_encoded = self
+            .account
+            .instruments()
+            .get(id.index())
+            .is_some_and(|instrument| encode_order(command, instrument, &mut self.order_bytes).is_ok());
+        self.latencies.record(Stage::Risk, self.stopwatch.elapsed_ns(begun));
+        if !is_encoded || self.venue.submit(self.now, command).is_err() {
+            self.counters.submit_errors += 1;
+            return false;
+        }
+        self.digest.update(bytes);
+        self.send_cold(ColdRecord::Order { now: self.now, command: *command });
+        true
+    }
+
+    fn set_timer(&mut self, id: TimerId, deadline: Timestamp) {
+        self.timers.retain(|timer| timer.1 != id);
+        if self.timers.len() < TIMERS_MAX {
+            let entry = (deadline, id);
+            let place = self.timers.partition_point(|timer| *timer < entry);
+            self.timers.insert(place, entry);
+        }
+    }
+
+    /// `false` where there is a journal and it did not take the record; trading is halted then.
+    #[inline]
+    fn journal_record(&mut self, kind: RecordKind, recv_ns: i64, payload: &[u8]) -> bool {
+        let Some(journal) = &mut self.journal else { return true };
+        let is_written = journal.append(kind, recv_ns, payload).is_ok();
+        if !is_written {
+            self.stop(TradeError::JournalFull);
+        }
+        is_written
+    }
+
+    #[cold]
+    fn journal_state(&mut self) {
+        let state = self.risk.state() as u8;
+        self.journal_record(RecordKind::State, self.now.0, &[state]);
+    }
+
+    #[cold]
+    fn stop(&mut self, error: TradeError) {
+        self.risk.control(Control::Halt);
+        self.error.get_or_insert(error);
+    }
+
+    #[inline]
+    fn send_cold(&mut self, record: ColdRecord) {
+        let mut record = record;
+        let mut idle = 0;
+        while let Err(rtrb::PushError::Full(back)) = self.cold.records.push(record) {
+            if self.cold.records.is_abandoned() {
+                self.stop(TradeError::ColdPathLost);
+                return;
+            }
+            record = back;
+            self.cold.waiting.pause(idle);
+            idle = idle.saturating_add(1);
+        }
+    }
+
+    /// The sample for the regime, and the observer's turn.
+    fn observe(&mut self) {
+        let Some(frame) = self.observed.take() else { return };
+        if frame.book == BookState::Synced && frame.bbo.is_two_sided() {
+            let recv = Timestamp(frame.recv_ns);
+            self.open_window.get_or_insert(frame.recv_ns.div_euclid(self.config.windows.window_ns.max(1)));
+            self.send_cold(ColdRecord::Sample { recv, instrument: frame.instrument, mid: frame.bbo.mid() });
+        }
+        let net_quote = if self.account.fills() > 0 { self.net_quote() } else { 0 };
+        self.observer.frame(&frame, net_quote);
+    }
+}
+
+fn mid_price(frame: &Frame) -> Price {
+    Price(frame.bbo.bid.price.0 / 2 + frame.bbo.ask.price.0 / 2)
+}
