@@ -1,0 +1,241 @@
+//! The native kernel: the step graph in plain safe Rust, f32 throughout.
+//!
+//! Nothing is allocated after it is made, and nothing depends on the machine: sums run in the order of the step graph's inputs,
+//! the elementary functions are the crate's own, and products are never fused with sums. The formulas are in `step_graph.md`.
+
+use crate::elementary::{exp, ln, silu, softplus};
+use crate::matrix::Matrix;
+use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
+use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
+use crate::weights::StepWeights;
+
+/// The step graph of a [`StepWeights`], with its state.
+#[derive(Clone, Debug)]
+pub struct NativeModel {
+    features: usize,
+    input: Matrix,
+    time: Matrix,
+    regime: Matrix,
+    input_bias: Vec<f32>,
+    blocks: Vec<Block>,
+    norm: Vec<f32>,
+    logits: HeadLayers,
+    forecast: HeadLayers,
+    /// The residual stream.
+    residual: Vec<f32>,
+    scratch: Scratch,
+}
+
+impl NativeModel {
+    /// A model with a state of zeros. Takes its memory now.
+    pub fn new(weights: &StepWeights) -> NativeModel {
+        let spec = weights.spec();
+        let matrix = |tensor: Tensor| Matrix::new(weights.values(tensor), tensor.shape(spec));
+        let head = |head: Head| HeadLayers {
+            hidden: matrix(Tensor::Head(head, HeadTensor::HiddenWeight)),
+            hidden_bias: weights.values(Tensor::Head(head, HeadTensor::HiddenBias)).to_vec(),
+            output: matrix(Tensor::Head(head, HeadTensor::OutputWeight)),
+            output_bias: weights.values(Tensor::Head(head, HeadTensor::OutputBias)).to_vec(),
+        };
+        NativeModel {
+            features: spec.features,
+            input: matrix(Tensor::InputWeight),
+            time: matrix(Tensor::TimeWeight),
+            regime: matrix(Tensor::RegimeWeight),
+            input_bias: weights.values(Tensor::InputBias).to_vec(),
+            blocks: (0..spec.layers).map(|layer| Block::new(weights, layer)).collect(),
+            norm: weights.values(Tensor::NormWeight).to_vec(),
+            logits: head(Head::Logits),
+            forecast: head(Head::Forecast),
+            residual: vec![0.0; spec.d_model],
+            scratch: Scratch {
+                normed: vec![0.0; spec.d_model],
+                projected: vec![0.0; 2 * spec.d_inner()],
+                u: vec![0.0; spec.d_inner()],
+                selection: vec![0.0; spec.dt_rank + 2 * spec.d_state],
+                delta: vec![0.0; spec.d_inner()],
+                entering: vec![0.0; spec.d_inner()],
+                y: vec![0.0; spec.d_inner()],
+                hidden: vec![0.0; spec.head_hidden],
+            },
+        }
+    }
+}
+
+impl StepModel for NativeModel {
+    fn step(&mut self, input: &StepInput<'_>, out: &mut Prediction) -> Result<(), InferenceError> {
+        input.check(self.features)?;
+        self.residual.copy_from_slice(&self.input_bias);
+        self.input.accumulate(input.features, &mut self.residual);
+        self.regime.accumulate(input.regime, &mut self.residual);
+        self.time.accumulate(&TIME_SCALES.map(|scale| ln(1.0 + input.dt_s * scale)), &mut self.residual);
+        for block in &mut self.blocks {
+            block.step(&mut self.residual, &mut self.scratch);
+        }
+        let Scratch { normed, hidden, .. } = &mut self.scratch;
+        normalise(&self.residual, &self.norm, normed);
+        self.logits.predict(normed, hidden, &mut out.logits);
+        self.forecast.predict(normed, hidden, std::slice::from_mut(&mut out.forecast));
+        out.check()
+    }
+
+    fn reset(&mut self) {
+        for block in &mut self.blocks {
+            block.state.fill(0.0);
+            block.window.fill(0.0);
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine::Native
+    }
+}
+
+/// One block: its weights and its state.
+#[derive(Clone, Debug)]
+struct Block {
+    d_inner: usize,
+    d_state: usize,
+    dt_rank: usize,
+    norm: Vec<f32>,
+    in_proj: Matrix,
+    /// Rows of taps, the current step's last.
+    conv: Vec<f32>,
+    conv_bias: Vec<f32>,
+    x_proj: Matrix,
+    dt_proj: Matrix,
+    dt_bias: Vec<f32>,
+    /// `-exp(a_log)`, a row a state.
+    a: Vec<f32>,
+    d: Vec<f32>,
+    out_proj: Matrix,
+    /// A row a state, a column a channel.
+    state: Vec<f32>,
+    /// The last `d_conv` inputs of the convolution, oldest first, the current step's last.
+    window: Vec<f32>,
+}
+
+/// Room for what a block computes; shared by all.
+#[derive(Clone, Debug)]
+struct Scratch {
+    normed: Vec<f32>,
+    projected: Vec<f32>,
+    u: Vec<f32>,
+    selection: Vec<f32>,
+    delta: Vec<f32>,
+    entering: Vec<f32>,
+    y: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+impl Block {
+    fn new(weights: &StepWeights, layer: usize) -> Block {
+        let spec = weights.spec();
+        let values = |tensor: LayerTensor| weights.values(Tensor::Layer(layer, tensor)).to_vec();
+        let matrix = |tensor: LayerTensor| Matrix::new(&values(tensor), Tensor::Layer(layer, tensor).shape(spec));
+        Block {
+            d_inner: spec.d_inner(),
+            d_state: spec.d_state,
+            dt_rank: spec.dt_rank,
+            norm: values(LayerTensor::NormWeight),
+            in_proj: matrix(LayerTensor::InProjWeight),
+            conv: values(LayerTensor::ConvWeight),
+            conv_bias: values(LayerTensor::ConvBias),
+            x_proj: matrix(LayerTensor::XProjWeight),
+            dt_proj: matrix(LayerTensor::DtProjWeight),
+            dt_bias: values(LayerTensor::DtProjBias),
+            a: values(LayerTensor::ALog).into_iter().map(|a_log| -a_log.exp()).collect(),
+            d: values(LayerTensor::D),
+            out_proj: matrix(LayerTensor::OutProjWeight),
+            state: vec![0.0; spec.d_state * spec.d_inner()],
+            window: vec![0.0; spec.d_conv * spec.d_inner()],
+        }
+    }
+
+    fn step(&mut self, residual: &mut [f32], scratch: &mut Scratch) {
+        let Scratch { normed, projected, u, selection, delta, entering, y, .. } = scratch;
+        normalise(residual, &self.norm, normed);
+        projected.fill(0.0);
+        self.in_proj.accumulate(normed, projected);
+        let (x, z) = projected.split_at_mut(self.d_inner);
+        self.convolve(x, u);
+
+        selection.fill(0.0);
+        self.x_proj.accumulate(u, selection);
+        let (low, b_and_c) = selection.split_at(self.dt_rank);
+        let (b, c) = b_and_c.split_at(self.d_state);
+        delta.copy_from_slice(&self.dt_bias);
+        self.dt_proj.accumulate(low, delta);
+        for (delta, (entering, u)) in delta.iter_mut().zip(entering.iter_mut().zip(u.iter())) {
+            *delta = softplus(*delta);
+            *entering = *delta * u;
+        }
+
+        y.fill(0.0);
+        let rows = self.state.chunks_exact_mut(self.d_inner).zip(self.a.chunks_exact(self.d_inner));
+        for ((state, a), (b, c)) in rows.zip(b.iter().zip(c)) {
+            let channels = state.iter_mut().zip(a).zip(delta.iter()).zip(entering.iter()).zip(y.iter_mut());
+            for ((((h, a), delta), entering), y) in channels {
+                *h = exp(delta * a) * *h + b * entering;
+                *y += c * *h;
+            }
+        }
+        for (((y, u), d), z) in y.iter_mut().zip(u.iter()).zip(&self.d).zip(z.iter()) {
+            *y = (*y + u * d) * silu(*z);
+        }
+        self.out_proj.accumulate(y, residual);
+    }
+
+    /// Moves the window on by `x` and convolves it.
+    fn convolve(&mut self, x: &[f32], u: &mut [f32]) {
+        self.window.copy_within(self.d_inner.., 0);
+        let newest = self.window.len() - self.d_inner;
+        self.window[newest..].copy_from_slice(x);
+        u.fill(0.0);
+        for (row, taps) in self.window.chunks_exact(self.d_inner).zip(self.conv.chunks_exact(self.d_inner)) {
+            for ((u, x), tap) in u.iter_mut().zip(row).zip(taps) {
+                *u += x * tap;
+            }
+        }
+        for (u, bias) in u.iter_mut().zip(&self.conv_bias) {
+            *u = silu(*u + bias);
+        }
+    }
+}
+
+/// A head: one hidden layer.
+#[derive(Clone, Debug)]
+struct HeadLayers {
+    hidden: Matrix,
+    hidden_bias: Vec<f32>,
+    output: Matrix,
+    output_bias: Vec<f32>,
+}
+
+impl HeadLayers {
+    fn predict(&self, normed: &[f32], hidden: &mut [f32], out: &mut [f32]) {
+        hidden.copy_from_slice(&self.hidden_bias);
+        self.hidden.accumulate(normed, hidden);
+        for value in hidden.iter_mut() {
+            *value = silu(*value);
+        }
+        out.copy_from_slice(&self.output_bias);
+        self.output.accumulate(hidden, out);
+    }
+}
+
+/// `out = x / sqrt(mean(x^2) + epsilon) * gain` (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
+fn normalise(x: &[f32], gain: &[f32], out: &mut [f32]) {
+    // Eight partial sums: one would wait for each addition.
+    let mut sums = [0.0_f32; 8];
+    for chunk in x.chunks(8) {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value * value;
+        }
+    }
+    let mean = sums.iter().sum::<f32>() / x.len() as f32;
+    let factor = 1.0 / (mean + NORM_EPSILON).sqrt();
+    for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+        *out = x * factor * gain;
+    }
+}

@@ -1,0 +1,100 @@
+//! The values of a step model's tensors.
+
+use crate::spec::{Head, HeadTensor, LayerTensor, StepSpec, Tensor};
+use fastrand::Rng;
+use std::f64::consts::TAU;
+
+/// Standard deviation of the untrained weights from a head's hidden layer to its output, times the square root of that layer's
+/// width. Chosen so that, over standard normal features, `p_up - p_down` has a standard deviation of about 0.2: an untrained model
+/// then exercises decisions and orders as a trained one would.
+const HEAD_GAIN: f64 = 1.5;
+
+/// The tensors of a step model, all of the shapes its [`StepSpec`] asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepWeights {
+    spec: StepSpec,
+    /// In the order of [`StepSpec::tensors`].
+    tensors: Vec<(Tensor, Vec<f32>)>,
+}
+
+impl StepWeights {
+    /// Weights before any training, the same for the same seed.
+    ///
+    /// Initialised as the public Mamba code does: linear layers uniform within `1/sqrt(inputs)`, `a_log = ln(1..=d_state)`, `D = 1`,
+    /// the step size's bias so that its softplus is log-uniform over 1 ms to 100 ms of model time.
+    pub fn untrained(spec: &StepSpec, seed: u64) -> StepWeights {
+        let mut rng = Rng::with_seed(seed);
+        let fill = |tensor: Tensor| (tensor, initial_values(tensor, spec, &mut rng));
+        StepWeights { spec: *spec, tensors: spec.tensors().into_iter().map(fill).collect() }
+    }
+
+    /// Weights whose values `values` gives for each tensor; `None` where one has not the length the spec asks for.
+    pub fn from_fn(spec: &StepSpec, mut values: impl FnMut(Tensor) -> Vec<f32>) -> Option<StepWeights> {
+        let mut tensors = Vec::new();
+        for tensor in spec.tensors() {
+            let values = values(tensor);
+            if values.len() != tensor.len(spec) {
+                return None;
+            }
+            tensors.push((tensor, values));
+        }
+        Some(StepWeights { spec: *spec, tensors })
+    }
+
+    /// The sizes.
+    pub fn spec(&self) -> &StepSpec {
+        &self.spec
+    }
+
+    /// A tensor's values, row after row; empty for a layer that the model has not.
+    pub fn values(&self, tensor: Tensor) -> &[f32] {
+        self.tensors.iter().find(|(name, _)| *name == tensor).map(|(_, values)| values.as_slice()).unwrap_or_default()
+    }
+
+    /// A tensor's values, row after row, to be changed; empty for a layer that the model has not.
+    pub fn values_mut(&mut self, tensor: Tensor) -> &mut [f32] {
+        self.tensors.iter_mut().find(|(name, _)| *name == tensor).map(|(_, values)| values.as_mut_slice()).unwrap_or_default()
+    }
+}
+
+fn initial_values(tensor: Tensor, spec: &StepSpec, rng: &mut Rng) -> Vec<f32> {
+    let [rows, columns] = tensor.shape(spec);
+    let count = rows * columns;
+    let inverse_root = 1.0 / (rows as f64).sqrt();
+    let mut uniform = |bound: f64| (0..count).map(|_| (bound * (2.0 * rng.f64() - 1.0)) as f32).collect();
+    match tensor {
+        Tensor::InputWeight | Tensor::RegimeWeight => uniform(inverse_root),
+        // The encoding of a millisecond has a norm near 9, that of a feature vector near 5: keep time the lesser voice.
+        Tensor::TimeWeight => uniform(0.1 * inverse_root),
+        Tensor::NormWeight => vec![1.0; count],
+        Tensor::InputBias => vec![0.0; count],
+        Tensor::Layer(_, tensor) => match tensor {
+            LayerTensor::NormWeight | LayerTensor::D => vec![1.0; count],
+            LayerTensor::InProjWeight | LayerTensor::ConvWeight | LayerTensor::XProjWeight | LayerTensor::DtProjWeight => {
+                uniform(inverse_root)
+            }
+            LayerTensor::ConvBias => uniform(1.0 / (spec.d_conv as f64).sqrt()),
+            LayerTensor::OutProjWeight => uniform(inverse_root / (spec.layers as f64).sqrt()),
+            LayerTensor::ALog => (1..=rows).flat_map(|state| std::iter::repeat_n((state as f64).ln() as f32, columns)).collect(),
+            LayerTensor::DtProjBias => {
+                let (low, high) = (1e-3_f64.ln(), 1e-1_f64.ln());
+                // The inverse of softplus: x = ln(exp(s) - 1) = s + ln(1 - exp(-s)).
+                let inverse_softplus = |step: f64| step + (-(-step).exp_m1()).ln();
+                (0..count).map(|_| inverse_softplus((low + (high - low) * rng.f64()).exp()) as f32).collect()
+            }
+        },
+        Tensor::Head(head, tensor) => match (head, tensor) {
+            (_, HeadTensor::HiddenWeight) => uniform(inverse_root),
+            (_, HeadTensor::HiddenBias | HeadTensor::OutputBias) => vec![0.0; count],
+            (Head::Logits, HeadTensor::OutputWeight) => {
+                (0..count).map(|_| (HEAD_GAIN * inverse_root * normal(rng)) as f32).collect()
+            }
+            (Head::Forecast, HeadTensor::OutputWeight) => uniform(inverse_root),
+        },
+    }
+}
+
+/// A standard normal value (Box and Muller, 1958).
+fn normal(rng: &mut Rng) -> f64 {
+    (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (TAU * rng.f64()).cos()
+}
