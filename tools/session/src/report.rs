@@ -1,0 +1,164 @@
+//! What a session did, as one object: printed as JSON, as tables, or drawn as HTML.
+
+use chronos_pipeline::latency::{Latencies, Stage};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Version of the report's shape; it grows when a field changes its meaning or goes.
+pub const SCHEMA: &str = "chronos.replay/1";
+
+/// The report of a replay. Amounts of money are rounded to double precision here, and exact in the journal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// What ran the model: `native-f32`, `tract`, or `none`.
+    pub engine: String,
+    /// `fused` or `split`.
+    pub topology: &'static str,
+    /// SHA-256 of the configuration that was in force, in canonical form.
+    pub config_hash: String,
+    /// SHA-256 of `model.onnx`; absent without a model.
+    pub model_sha256: Option<String>,
+    /// Lines read, the snapshot's too.
+    pub messages: u64,
+    /// Lines that had no effect because they are broken or make no sense here.
+    pub malformed: u64,
+    /// Breaks in the chain of update ids.
+    pub gaps: u64,
+    /// Times a book came back into sync after having been in sync before.
+    pub resyncs: u64,
+    /// Trades seen.
+    pub trades: u64,
+    /// Books compared with quotes at equal update ids (`--verify`).
+    pub book_checks: BookChecks,
+    /// Feature frames made: decision ticks.
+    pub features: u64,
+    /// Steps of the model.
+    pub inferences: u64,
+    /// Decisions whose signal was strong enough to act on.
+    pub signals: u64,
+    /// Orders sent.
+    pub orders: u64,
+    /// Orders refused before they left, by the check that refused them.
+    pub rejects: BTreeMap<&'static str, u64>,
+    /// Fills.
+    pub fills: u64,
+    /// Profit with open positions at their last mid price, fees subtracted, in quote currency.
+    pub pnl_quote: f64,
+    /// Fees paid less rebates, in quote currency.
+    pub fees_quote: f64,
+    /// SHA-256 over the canonical bytes of every order and report.
+    pub digest: String,
+    /// Decision ticks skipped because the trade group was behind; always 0 in a replay.
+    pub frames_skipped: u64,
+    /// What was dropped, by ring.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Lines a second of wall time, reading and decompression included.
+    pub messages_per_s: f64,
+    /// Wall time of the replay in seconds.
+    pub wall_s: f64,
+    /// Latency by stage, in nanoseconds.
+    pub latency_ns: BTreeMap<&'static str, LatencySummary>,
+    /// What the model is: `untrained`, `none`, or its folder.
+    pub model: String,
+    /// The files, in the order they were read within their connection.
+    pub sources: Vec<SourceReport>,
+    /// The instruments.
+    pub instruments: Vec<InstrumentReport>,
+    /// Lines that are known and of no use to book or features.
+    pub ignored: u64,
+    /// Lines received earlier than the one before them.
+    pub time_reversals: u64,
+    /// Parameter blocks of the cold path that took effect, by the regime they named.
+    pub regimes: BTreeMap<&'static str, u64>,
+    /// Whether trading was `active`, `reducing` or `halted` at the end.
+    pub trading_state: &'static str,
+    /// What the user should know: degraded service, assumptions made, damage found.
+    pub notices: Vec<String>,
+}
+
+/// Books compared with an independent witness.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct BookChecks {
+    /// Pairs compared.
+    pub compared: u64,
+    /// Pairs that differ in a price or a size.
+    pub mismatched: u64,
+    /// Whole messages after which bid and ask touched or crossed.
+    pub crossed: u64,
+}
+
+/// One stage's latency.
+#[derive(Clone, Copy, Default, Debug, Serialize)]
+pub struct LatencySummary {
+    /// How many were measured.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// One file.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceReport {
+    /// Its path, as given or found.
+    pub path: String,
+    /// Its format.
+    pub format: &'static str,
+    /// `gzip`, `zstd` or `none`.
+    pub compression: &'static str,
+    /// The venue its content tells of.
+    pub venue: &'static str,
+    /// The symbols in it.
+    pub symbols: Vec<String>,
+    /// Unit of its receive times.
+    pub time_unit: String,
+    /// Lines read from it.
+    pub lines: u64,
+}
+
+/// One instrument.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstrumentReport {
+    /// The venue.
+    pub venue: &'static str,
+    /// The venue's symbol.
+    pub symbol: String,
+    /// Price step.
+    pub tick: String,
+    /// Quantity step.
+    pub lot: String,
+    /// Where tick and lot come from: `config`, or `gcd of the snapshot`.
+    pub tick_source: &'static str,
+    /// Whether its contract is inverse.
+    pub inverse: bool,
+    /// Whether its book was in sync at the end.
+    pub synced: bool,
+    /// Position at the end, in units of quantity.
+    pub position: String,
+}
+
+/// Latency summaries by stage name; stages that measured nothing are there with zeros.
+pub fn summarise(latencies: &Latencies) -> BTreeMap<&'static str, LatencySummary> {
+    Stage::ALL
+        .into_iter()
+        .map(|stage| {
+            let histogram = latencies.histogram(stage);
+            let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
+            let summary = LatencySummary {
+                count: histogram.len(),
+                p50: at(0.5),
+                p99: at(0.99),
+                p999: at(0.999),
+                max: if histogram.is_empty() { 0 } else { histogram.max() },
+            };
+            (stage.name(), summary)
+        })
+        .collect()
+}
