@@ -372,6 +372,8 @@ fn tensors_of_layers_that_do_not_exist_are_empty() {
     assert_eq!(weights.values(Tensor::Layer(2, LayerTensor::D)), &[] as &[f32]);
     assert!(weights.values_mut(Tensor::Layer(2, LayerTensor::D)).is_empty());
     assert!(StepWeights::from_fn(&SMALL, |_| vec![0.0; 3]).is_none());
+    let flat = StepSpec { d_conv: 1, ..SMALL };
+    assert!(StepWeights::from_fn(&flat, |tensor| vec![0.0; tensor.len(&flat)]).is_none());
 }
 
 #[test]
