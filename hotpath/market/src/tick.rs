@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn warmup_counts_ticks_and_restarts() {
         let mut ticks = clock(0, 2);
-        let mut left = |ticks: &mut TickClock, now| {
+        let left = |ticks: &mut TickClock, now| {
             assert_eq!(ticks.on_change(Timestamp(now)), TickDecision::Fire);
             ticks.warmup_left()
         };

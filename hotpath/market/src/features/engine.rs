@@ -1,5 +1,6 @@
 //! All features of one instrument, kept up to date event by event.
 
+use super::imbalance;
 use super::intensity::Intensity;
 use super::ofi::OrderFlow;
 use super::quote::{self, positive_mid};
@@ -8,7 +9,6 @@ use super::spread::Spread;
 use super::trade_imbalance::TradeImbalance;
 use super::volatility::Volatility;
 use super::vpin::{DEFAULT_BUCKETS, Vpin};
-use super::{imbalance, registry};
 use crate::book::DepthView;
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
@@ -116,7 +116,7 @@ impl FeatureEngine {
         self.intensity.clear();
     }
 
-    /// Writes every feature as of `now`, in the order of the [`registry`](registry::registry), and zeros behind. All are finite.
+    /// Writes every feature as of `now`, in the order of the [`registry`](super::registry()), and zeros behind. All are finite.
     ///
     /// `now` may be later than the last event: windows slide on. Writing changes no later value, but for events earlier than `now`
     /// which then count as at `now`.

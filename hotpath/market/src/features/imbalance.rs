@@ -51,7 +51,7 @@ fn slope_log_ratio(view: &DepthView, mid: f64) -> f64 {
     let ask_distance = last_price(&view.asks, view.ask_levels) - mid;
     if bid_distance > 0.0 && ask_distance > 0.0 {
         let (bid, ask) = (quantity(&view.bids, TOP_LEVELS), quantity(&view.asks, TOP_LEVELS));
-        ((bid / bid_distance) / (ask / ask_distance)).ln()
+        log_ratio(bid / bid_distance, ask / ask_distance)
     } else {
         0.0
     }
@@ -59,7 +59,11 @@ fn slope_log_ratio(view: &DepthView, mid: f64) -> f64 {
 
 fn depth_ratio_log(view: &DepthView) -> f64 {
     let both = |levels| quantity(&view.bids, levels) + quantity(&view.asks, levels);
-    (both(TOP_LEVELS) / both(1)).ln()
+    log_ratio(both(TOP_LEVELS), both(1))
+}
+
+fn log_ratio(above: f64, below: f64) -> f64 {
+    if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 }
 }
 
 #[inline]

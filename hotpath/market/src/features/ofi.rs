@@ -3,7 +3,7 @@
 use super::registry::{FeatureSpec, FeatureWindow, Unit};
 use super::window::SlidingSums;
 use crate::book::{DepthView, TOP_LEVELS};
-use crate::fixed::{Price, QTY_SCALE};
+use crate::fixed::QTY_SCALE;
 use crate::frame::Level;
 use crate::time::Timestamp;
 
@@ -90,7 +90,7 @@ impl OrderFlow {
 #[inline]
 fn flow_units(before: &DepthView, after: &DepthView) -> [f64; TOP_LEVELS] {
     // An absent level has price 0 and no quantity; on the ask side it must count as beyond every price.
-    let ask_rank = |level: Level| if level.qty.0 == 0 { i64::MIN } else { -level.price.0 };
+    let ask_rank = |level: Level| if level.qty.0 == 0 { i64::MIN } else { level.price.0.saturating_neg() };
     std::array::from_fn(|place| {
         let (bid, bid_before) = (after.bids[place], before.bids[place]);
         let (ask, ask_before) = (after.asks[place], before.asks[place]);
@@ -116,7 +116,7 @@ fn mean_depth_units(view: &DepthView, levels: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Qty;
+    use crate::fixed::{Price, Qty};
 
     fn view(bid: (i64, i64), ask: (i64, i64)) -> DepthView {
         let mut view = DepthView { bid_levels: 1, ask_levels: 1, ..DepthView::default() };
