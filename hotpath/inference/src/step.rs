@@ -1,5 +1,6 @@
 //! The seam: one step of a model with carried state.
 
+use crate::spec::CLASSES;
 use chronos_market::REGIME_EMBEDDING;
 use std::fmt;
 
@@ -52,7 +53,7 @@ impl StepInput<'_> {
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Prediction {
     /// Unnormalised log-probabilities of the price going down, staying, going up.
-    pub logits: [f32; 3],
+    pub logits: [f32; CLASSES],
     /// Forecast of the regression head, in the unit the model was trained on.
     pub forecast: f32,
 }

@@ -44,8 +44,8 @@ const PATIENT_TARGET: usize = 1_600;
 const PATIENT_REACH_TICKS: f64 = 4_000.0;
 
 // Events a second at rest.
-const REQUOTES_PER_S: f64 = 12.0;
-const PATIENT_PER_S: f64 = 30.0;
+const REQUOTES_PER_S: f64 = 16.0;
+const PATIENT_PER_S: f64 = 50.0;
 const TAKES_PER_S: f64 = 6.0;
 
 const HEAT_DECAY_S: f64 = 0.4;
@@ -172,12 +172,16 @@ impl Agents {
     fn requote(&mut self, which: usize, engine: &MatchingEngine) {
         let fair = self.latent_ticks + 0.7 * self.normal();
         let Some(maker) = self.makers.get(which).cloned() else { return };
-        let mut targets = Vec::with_capacity(2 * MAKER_LEVELS as usize);
-        for level in 0..MAKER_LEVELS {
-            let away = level * maker.step_ticks;
-            targets.push((Side::Buy, (fair - maker.half_spread_ticks).floor() as i64 - away));
-            targets.push((Side::Sell, (fair + maker.half_spread_ticks).ceil() as i64 + away));
-        }
+        // A quote through the opposite best would be refused: it joins the queue in front of it, which leans the book towards the
+        // latent price.
+        let bid_limit = engine.best(Side::Sell).map_or(i64::MAX, |(ask, _)| ask - 1);
+        let ask_limit = engine.best(Side::Buy).map_or(i64::MIN, |(bid, _)| bid + 1);
+        let bid = ((fair - maker.half_spread_ticks).floor() as i64).min(bid_limit);
+        let ask = ((fair + maker.half_spread_ticks).ceil() as i64).max(ask_limit);
+        let targets: Vec<(Side, i64)> = (0..MAKER_LEVELS)
+            .map(|level| level * maker.step_ticks)
+            .flat_map(|away| [(Side::Buy, bid - away), (Side::Sell, ask + away)])
+            .collect();
         let mut quotes = Vec::with_capacity(targets.len());
         for (id, side, price) in maker.quotes {
             if engine.order(id).is_none() {

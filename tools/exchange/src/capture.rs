@@ -34,7 +34,7 @@ pub struct GeneratorConfig {
     pub lot: Qty,
     /// Time between two depth updates in milliseconds, at least 1.
     pub depth_interval_ms: u32,
-    /// Levels a side in the snapshot.
+    /// Levels a side in the snapshot, at least 1; with fewer than the book has, a reader does not know the deeper ones.
     pub snapshot_levels: usize,
 }
 
@@ -159,6 +159,9 @@ fn check(config: &GeneratorConfig) -> io::Result<()> {
     if config.depth_interval_ms < 1 {
         return refuse("depth_interval_ms must be at least 1");
     }
+    if config.snapshot_levels < 1 {
+        return refuse("snapshot_levels must be at least 1");
+    }
     Ok(())
 }
 
@@ -210,7 +213,7 @@ impl<'a, W: Write> Recorder<'a, W> {
             lot: config.lot.0,
             qty_decimals: decimals_of(config.lot.0, QTY_SCALE),
             snapshot_levels: config.snapshot_levels,
-            rng: Rng::with_seed(config.seed ^ 0x5eed_0f_7e_3e_c0_4d_e4),
+            rng: Rng::with_seed(!config.seed),
             update_id: FIRST_UPDATE_ID,
             trade_id: FIRST_TRADE_ID,
             recv_ns: 0,
@@ -348,11 +351,11 @@ impl<'a, W: Write> Recorder<'a, W> {
     }
 
     fn price(&mut self, ticks: i64) -> io::Result<()> {
-        write_decimal(&mut self.line, ticks * self.tick, PRICE_SCALE, self.price_decimals)
+        write_decimal(&mut self.line, ticks.saturating_mul(self.tick), PRICE_SCALE, self.price_decimals)
     }
 
     fn qty(&mut self, lots: i64) -> io::Result<()> {
-        write_decimal(&mut self.line, lots * self.lot, QTY_SCALE, self.qty_decimals)
+        write_decimal(&mut self.line, lots.saturating_mul(self.lot), QTY_SCALE, self.qty_decimals)
     }
 
     /// Writes the line with the time it is received: its way takes a while, and lines stay in order.
@@ -393,4 +396,287 @@ fn write_decimal(line: &mut Vec<u8>, value: i64, scale: i64, decimals: usize) ->
     }
     fraction /= unit.max(1);
     write!(line, "{whole}.{fraction:0decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use serde_json::Value;
+    use std::io::Read;
+
+    fn capture(config: &GeneratorConfig) -> (Vec<u8>, GeneratedSummary) {
+        let mut bytes = Vec::new();
+        let summary = generate(config, &mut bytes, &mut |_| {}).unwrap();
+        (bytes, summary)
+    }
+
+    fn lines(bytes: &[u8]) -> Vec<(i64, Value)> {
+        std::str::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let (recv_ns, json) = line.split_once(' ').unwrap();
+                (recv_ns.parse().unwrap(), serde_json::from_str(json).unwrap())
+            })
+            .collect()
+    }
+
+    /// A decimal text as a whole number of 1e-9, with no float between.
+    fn nanos(text: &Value) -> i64 {
+        let (whole, fraction) = text.as_str().unwrap().split_once('.').unwrap();
+        whole.parse::<i64>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
+    }
+
+    fn number(message: &Value, key: &str) -> i64 {
+        message[key].as_i64().unwrap_or_else(|| panic!("{key} in {message}"))
+    }
+
+    /// Two sorted maps, kept by the venue's published rule.
+    #[derive(Default)]
+    struct NaiveBook {
+        sides: [BTreeMap<i64, i64>; 2],
+        id: i64,
+    }
+
+    impl NaiveBook {
+        fn set(&mut self, side: usize, levels: &Value) {
+            for level in levels.as_array().unwrap() {
+                let (price, qty) = (nanos(&level[0]), nanos(&level[1]));
+                assert!(price > 0 && qty >= 0);
+                match qty {
+                    0 => self.sides[side].remove(&price),
+                    _ => self.sides[side].insert(price, qty),
+                };
+            }
+        }
+
+        fn diff(&mut self, diff: &Value) {
+            self.set(0, &diff["b"]);
+            self.set(1, &diff["a"]);
+            self.id = number(diff, "u");
+            assert!(
+                self.sides[0].last_key_value().unwrap().0 < self.sides[1].first_key_value().unwrap().0,
+                "crossed at {}",
+                self.id
+            );
+        }
+
+        fn best(&self) -> [i64; 4] {
+            let (bid, ask) = (self.sides[0].last_key_value().unwrap(), self.sides[1].first_key_value().unwrap());
+            [*bid.0, *bid.1, *ask.0, *ask.1]
+        }
+    }
+
+    /// Reads a capture slowly and checks everything that a real one holds; returns how many quotes the book was compared with.
+    fn check_capture(bytes: &[u8], summary: &GeneratedSummary, depth_interval_ms: i64) -> usize {
+        let lines = lines(bytes);
+        assert_eq!(lines.len() as u64, summary.lines);
+        assert!(lines.is_sorted_by(|a, b| a.0 < b.0));
+        let mut counts = GeneratedSummary { lines: summary.lines, ..Default::default() };
+        let mut book: Option<NaiveBook> = None;
+        let mut buffered: Vec<Value> = Vec::new();
+        let mut quotes: BTreeMap<i64, [i64; 4]> = BTreeMap::new();
+        let (mut diff_id, mut quote_id, mut trade_id, mut event_ms, mut compared) = (None, 0, None, 0, 0);
+        for (recv_ns, line) in &lines {
+            if let Some(snapshot_id) = line["lastUpdateId"].as_i64() {
+                counts.snapshots += 1;
+                let mut joined = NaiveBook { id: snapshot_id, ..Default::default() };
+                joined.set(0, &line["bids"]);
+                joined.set(1, &line["asks"]);
+                buffered.retain(|diff| number(diff, "u") >= snapshot_id);
+                // The diff that straddles the snapshot arrived before it.
+                let first = buffered.first().unwrap();
+                assert!(number(first, "U") <= snapshot_id && snapshot_id <= number(first, "u"));
+                buffered.iter().for_each(|diff| joined.diff(diff));
+                book = Some(joined);
+                continue;
+            }
+            let message = &line["data"];
+            let kind = message["e"].as_str().unwrap();
+            let stream = match kind {
+                "depthUpdate" => format!("btcusdt@depth@{depth_interval_ms}ms"),
+                _ => format!("btcusdt@{kind}"),
+            };
+            assert_eq!((line["stream"].as_str(), message["s"].as_str()), (Some(stream.as_str()), Some("BTCUSDT")));
+            assert!(number(message, "E") >= event_ms && number(message, "T") <= number(message, "E"));
+            event_ms = number(message, "E");
+            let delay_ns = recv_ns - event_ms * NANOS_PER_MILLI;
+            assert!((0..NANOS_PER_SECOND / 10).contains(&delay_ns), "{delay_ns}");
+            match kind {
+                "depthUpdate" => {
+                    counts.depth_updates += 1;
+                    let (first, last, previous) = (number(message, "U"), number(message, "u"), number(message, "pu"));
+                    assert!(previous < first && first <= last);
+                    assert!(diff_id.is_none_or(|id| id == previous));
+                    diff_id = Some(last);
+                    let Some(book) = &mut book else {
+                        buffered.push(message.clone());
+                        continue;
+                    };
+                    book.diff(message);
+                    if let Some(quote) = quotes.get(&last) {
+                        assert_eq!(&book.best(), quote);
+                        compared += 1;
+                    }
+                }
+                "bookTicker" => {
+                    counts.book_tickers += 1;
+                    assert!(number(message, "u") > quote_id);
+                    quote_id = number(message, "u");
+                    let quote = [&message["b"], &message["B"], &message["a"], &message["A"]].map(nanos);
+                    assert!(quote[0] < quote[2] && quote[1] > 0 && quote[3] > 0);
+                    quotes.insert(quote_id, quote);
+                }
+                "trade" => {
+                    counts.trades += 1;
+                    let id = number(message, "t");
+                    assert!(trade_id.is_none_or(|previous: i64| id == previous + 1));
+                    trade_id = Some(id);
+                    assert!(nanos(&message["p"]) > 0 && nanos(&message["q"]) > 0);
+                    assert!(message["m"].is_boolean() && message["X"] == "MARKET");
+                }
+                other => panic!("unknown event {other}"),
+            }
+        }
+        assert_eq!(&counts, summary);
+        compared
+    }
+
+    #[test]
+    fn a_capture_holds_what_a_real_one_does() {
+        for (seed, seconds, depth_interval_ms) in [(1, 60, 100), (2, 10, 50), (3, 3, 250), (4, 1, 100)] {
+            let config = GeneratorConfig { seed, seconds, depth_interval_ms, ..Default::default() };
+            let (bytes, summary) = capture(&config);
+            let compared = check_capture(&bytes, &summary, i64::from(depth_interval_ms));
+            assert_eq!(summary.snapshots, 1);
+            assert!(compared as u64 >= summary.depth_updates / 10, "{compared} comparisons with seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_long_session_keeps_its_rules() {
+        let config = GeneratorConfig { seed: 7, seconds: 300, ..Default::default() };
+        let (bytes, summary) = capture(&config);
+        check_capture(&bytes, &summary, 100);
+        assert!((200 * 300..600 * 300).contains(&summary.lines), "{summary:?}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        let config = GeneratorConfig { seconds: 5, ..Default::default() };
+        let (bytes, summary) = capture(&config);
+        assert_eq!(capture(&config), (bytes.clone(), summary));
+        assert_ne!(capture(&GeneratorConfig { seed: 2, ..config }).0, bytes);
+    }
+
+    #[test]
+    fn a_longer_session_begins_like_a_shorter_one() {
+        let config = GeneratorConfig { seconds: 5, ..Default::default() };
+        let (short, _) = capture(&config);
+        let (long, _) = capture(&GeneratorConfig { seconds: 8, ..config });
+        assert!(long.starts_with(&short));
+    }
+
+    #[test]
+    fn flow_predicts_the_price_and_the_spread_is_narrow() {
+        let (bytes, summary) = capture(&GeneratorConfig { seed: 5, seconds: 120, ..Default::default() });
+        // By half second: signed traded quantity, and the last middle price.
+        let mut flow = vec![0f64; 240];
+        let mut middle = vec![0f64; 240];
+        let mut narrow = 0;
+        for (_, line) in lines(&bytes) {
+            let message = &line["data"];
+            let Some(event_ms) = message["E"].as_i64() else { continue };
+            let half_second = ((event_ms - 1_735_689_600_000) / 500) as usize;
+            match message["e"].as_str() {
+                Some("trade") => flow[half_second] += nanos(&message["q"]) as f64 * if message["m"] == true { -1.0 } else { 1.0 },
+                Some("bookTicker") => {
+                    let (bid, ask) = (nanos(&message["b"]), nanos(&message["a"]));
+                    middle[half_second] = (bid + ask) as f64 * 0.5;
+                    narrow += u64::from(ask - bid <= 300_000_000);
+                }
+                _ => {}
+            }
+        }
+        assert!(middle.iter().all(|&middle| middle > 0.0), "half a second without a quote");
+        let returns: Vec<f64> = middle.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let correlation = correlation(&flow[1..239], &returns[1..]);
+        assert!(correlation > 0.15, "{correlation}");
+        assert!(narrow * 10 > summary.book_tickers * 9, "{narrow} of {} within three ticks", summary.book_tickers);
+    }
+
+    fn correlation(x: &[f64], y: &[f64]) -> f64 {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (mean_x, mean_y) = (mean(x), mean(y));
+        let product = |a: &[f64], mean_a: f64, b: &[f64], mean_b: f64| -> f64 {
+            a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum()
+        };
+        product(x, mean_x, y, mean_y) / (product(x, mean_x, x, mean_x) * product(y, mean_y, y, mean_y)).sqrt()
+    }
+
+    #[test]
+    fn a_file_is_gzip_where_its_name_says_so() {
+        let config = GeneratorConfig { seconds: 2, ..Default::default() };
+        let (bytes, summary) = capture(&config);
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, gzip) = (folder.path().join("a.txt"), folder.path().join("a.gz"));
+        assert_eq!(generate_file(&config, &plain, &mut |_| {}).unwrap(), summary);
+        assert_eq!(generate_file(&config, &gzip, &mut |_| {}).unwrap(), summary);
+        assert_eq!(std::fs::read(&plain).unwrap(), bytes);
+        let mut unpacked = Vec::new();
+        GzDecoder::new(File::open(&gzip).unwrap()).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, bytes);
+    }
+
+    #[test]
+    fn other_ticks_and_lots_are_written_exactly() {
+        let config = GeneratorConfig {
+            seconds: 2,
+            symbol: "XRPUSDT".to_owned(),
+            start_price: Price(3 * PRICE_SCALE),
+            tick: Price(PRICE_SCALE / 10_000),
+            lot: Qty(QTY_SCALE),
+            ..Default::default()
+        };
+        for (_, line) in lines(&capture(&config).0) {
+            let message = &line["data"];
+            if message["e"] == "trade" {
+                let (price, qty) = (message["p"].as_str().unwrap(), message["q"].as_str().unwrap());
+                assert!(price.starts_with("2.9") || price.starts_with("3.0"), "{price}");
+                assert_eq!(price.len(), 6);
+                assert!(qty.parse::<u32>().unwrap() > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_session_is_empty_and_progress_ends_at_one() {
+        let (bytes, summary) = capture(&GeneratorConfig { seconds: 0, ..Default::default() });
+        assert_eq!((bytes.len(), summary), (0, GeneratedSummary::default()));
+        let mut parts = Vec::new();
+        generate(&GeneratorConfig { seconds: 2, ..Default::default() }, &mut io::sink(), &mut |part| parts.push(part)).unwrap();
+        assert!(parts.is_sorted() && parts.last() == Some(&1.0));
+    }
+
+    #[test]
+    fn a_configuration_out_of_range_is_named() {
+        let good = GeneratorConfig::default();
+        for (config, named) in [
+            (GeneratorConfig { symbol: "btc\"".to_owned(), ..good.clone() }, "symbol"),
+            (GeneratorConfig { symbol: String::new(), ..good.clone() }, "symbol"),
+            (GeneratorConfig { start_ns: -1, ..good.clone() }, "start_ns"),
+            (GeneratorConfig { tick: Price(0), ..good.clone() }, "tick"),
+            (GeneratorConfig { lot: Qty(-1), ..good.clone() }, "lot"),
+            (GeneratorConfig { lot: Qty(i64::MAX), ..good.clone() }, "lot"),
+            (GeneratorConfig { start_price: Price(PRICE_SCALE), ..good.clone() }, "start_price"),
+            (GeneratorConfig { start_price: Price(i64::MAX), tick: Price(i64::MAX / 100_000), ..good.clone() }, "start_price"),
+            (GeneratorConfig { depth_interval_ms: 0, ..good.clone() }, "depth_interval_ms"),
+            (GeneratorConfig { snapshot_levels: 0, ..good.clone() }, "snapshot_levels"),
+        ] {
+            let error = generate(&config, &mut io::sink(), &mut |_| {}).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
 }

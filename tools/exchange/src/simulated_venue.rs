@@ -1,30 +1,4 @@
 //! The venue of a replay: fills our orders against its own copy of the replayed book, after a configured latency.
-//!
-//! # Time
-//! A command submitted at `now` arrives at `a = now + order_latency_ns` and sees the book after the last event with
-//! `recv_ns < a`. What happens at the venue at `v` is reported to us at `v + report_latency_ns`. Receive times stand for venue
-//! times: the way of the market data to us is not taken off.
-//!
-//! # What is displayed
-//! The book as the depth updates built it. Where a quote ([`EventKind::Bbo`]) has a higher update id than the last
-//! [`EventKind::LevelSet`], the quote is newer: levels better than it are gone, and its own level has the quoted quantity, until
-//! a depth update with the quote's id or a higher one arrives. So nothing fills on liquidity that has already left.
-//!
-//! # Taking
-//! An arriving order takes the displayed levels from the best up to its limit, one fill a level. What we took of a level stays
-//! deducted until the level disappears; where less is displayed than we took, nothing is left for us. The market does not
-//! react to us, but no liquidity is taken twice.
-//!
-//! # Resting
-//! On arrival everything displayed at the price is ahead of us. A trade at our price first eats what is ahead, then fills us; a
-//! trade through our price fills us up to its quantity. One trade's quantity is given out once, by price and then by arrival.
-//! Where less is displayed than is ahead of us, only that much is ahead. Where the opposite side is displayed strictly through
-//! our price, we are filled at our price by no more than is displayed there.
-//!
-//! # Optimistic or left out
-//! A level that shrinks by cancels is taken to shrink ahead of us only once it is smaller than what is ahead, which is cautious;
-//! a trade whose effect the book already showed shortens the queue a second time, which is not. Our orders never meet each
-//! other. `reduce_only` is left to the risk checks.
 
 use chronos_market::book::L2Book;
 use chronos_market::{
@@ -85,9 +59,36 @@ impl fmt::Display for VenueConfigError {
 
 impl std::error::Error for VenueConfigError {}
 
-/// A venue that fills our orders against the replayed market. The module's head says by which rules.
+/// A venue that fills our orders against the replayed market.
 ///
 /// All memory is taken when it is made. Same events and commands, same reports, however often it is polled.
+///
+/// # Time
+/// A command submitted at `now` arrives at `a = now + order_latency_ns` and sees the book after the last event with
+/// `recv_ns < a`. What happens at the venue at `v` is reported to us at `v + report_latency_ns`. Receive times stand for venue
+/// times: the way of the market data to us is not taken off.
+///
+/// # What is displayed
+/// The book as the depth updates built it. Where a quote ([`EventKind::Bbo`]) has a higher update id than the last
+/// [`EventKind::LevelSet`], the quote is newer: levels better than it are gone, and its own level has the quoted quantity, until
+/// a depth update with the quote's id or a higher one arrives. So nothing fills on liquidity that has already left.
+///
+/// # Taking
+/// An arriving order takes the displayed levels from the best up to its limit, one fill a level. What we took of a level stays
+/// deducted until the level disappears; where less is displayed than we took, nothing is left for us. The market does not
+/// react to us, but no liquidity is taken twice. A post-only order is rejected wherever it meets a displayed level, even one that
+/// we have taken ourselves. While the book is out of sync new orders are rejected, and those at rest neither trade nor move.
+///
+/// # Resting
+/// On arrival everything displayed at the price is ahead of us. A trade at our price first eats what is ahead, then fills us; a
+/// trade through our price fills us up to its quantity. One trade's quantity is given out once, by price and then by arrival.
+/// Where less is displayed than is ahead of us, only that much is ahead. Where the opposite side is displayed strictly through
+/// our price, we are filled at our price by no more than is displayed there.
+///
+/// # Optimistic or left out
+/// A level that shrinks by cancels is taken to shrink ahead of us only once it is smaller than what is ahead, which is cautious;
+/// a trade whose effect the book already showed shortens the queue a second time, which is not. Our orders never meet each
+/// other. `reduce_only` is left to the risk checks.
 #[derive(Debug)]
 pub struct SimulatedVenue {
     config: SimulatedVenueConfig,
@@ -998,6 +999,7 @@ mod tests {
     /// where the caller must.
     fn run(steps: &[Step], is_fine: bool) -> (Vec<ExecutionReport>, Vec<(u64, i64)>) {
         let mut venue = venue();
+        let room = capacities(&venue);
         let (mut reports, mut sent) = (Vec::new(), Vec::new());
         let mut drain = |venue: &mut SimulatedVenue, until: i64| {
             while venue.next_due().is_some_and(|due| due <= Timestamp(until)) {
@@ -1037,7 +1039,17 @@ mod tests {
         }
         drain(&mut venue, now + 100);
         assert_eq!((venue.outbox.owed, venue.fills_withheld()), (0, 0));
+        assert_eq!(capacities(&venue), room, "something grew after it was made");
         (reports, sent)
+    }
+
+    /// Capacities of everything that holds orders, commands, reports or what we took.
+    fn capacities(venue: &SimulatedVenue) -> Vec<usize> {
+        let markets = venue
+            .markets
+            .iter()
+            .flat_map(|market| market.resting.iter().map(Vec::capacity).chain(market.display.consumed.iter().map(Vec::capacity)));
+        markets.chain([venue.arrivals.capacity(), venue.outbox.reports.capacity()]).collect()
     }
 
     proptest! {

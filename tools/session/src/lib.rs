@@ -1,1 +1,15 @@
-//! A session from files to a report: configuration, model directory, capture sources, replay and its report.
+//! A session from files to a report.
+//!
+//! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
+//! [`replay()`] assembles the hot and the cold path and runs them, and the [`report::Report`] says what happened, as JSON or, with
+//! the [`series`], as a page of [`html`].
+
+pub mod capture;
+pub mod config;
+pub mod html;
+pub mod model;
+mod replay;
+pub mod report;
+pub mod series;
+
+pub use replay::{Progress, Replayed, ReplayOptions, SessionError, replay};

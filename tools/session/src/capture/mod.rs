@@ -1,0 +1,443 @@
+//! Captures: files of raw messages, opened, recognised, put in order.
+//!
+//! Files with the same venue and symbols are one connection and continue each other, in order of their first receive time.
+//! Different connections are merged by receive time. Memory is bounded whatever the size: a file is read as a stream, or mapped.
+
+mod lines;
+mod probe;
+
+pub use probe::FileProbe;
+
+use crate::config::{Config, InstrumentConfig};
+use chronos_market::decode::{LineError, MESSAGE_BYTES_MAX, split_capture_line};
+use chronos_market::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId, Price, Qty, Timestamp};
+use chronos_pipeline::topology::Source;
+use lines::{Line, Lines};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why captures could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Nothing was given.
+    #[error("no capture was named; `chronos demo` makes one to try")]
+    NoPath,
+    /// A file or folder cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A folder without a file.
+    #[error("{path}: the folder holds no file", path = path.display())]
+    EmptyFolder {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file without a line.
+    #[error("{path}: the file is empty", path = path.display())]
+    EmptyFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A compression that is not read.
+    #[error("{path}: {kind} is not read; decompress it first (`{remedy}`)", path = path.display())]
+    Compression {
+        /// Which.
+        path: PathBuf,
+        /// The compression.
+        kind: &'static str,
+        /// The command.
+        remedy: &'static str,
+    },
+    /// No line of it could be read.
+    #[error(
+        "{path}: format not recognised, none of the first {lines} lines could be read; line 1: {reason}. Expected lines \
+         `<receive time in s, ms, us or ns> <Binance JSON message>`, plain, gzip or zstd", path = path.display()
+    )]
+    Unrecognised {
+        /// Which.
+        path: PathBuf,
+        /// Lines tried.
+        lines: u64,
+        /// What is wrong with the first.
+        reason: String,
+    },
+    /// Messages of several venues in one file.
+    #[error("{path}: holds messages of {first} and of {second}; split it by venue, or record each to a file of its own", path = path.display())]
+    MixedVenues {
+        /// Which.
+        path: PathBuf,
+        /// One venue.
+        first: Exchange,
+        /// Another.
+        second: Exchange,
+    },
+    /// Too many instruments.
+    #[error("{count} instruments; one session takes at most {INSTRUMENTS_MAX}")]
+    TooManyInstruments {
+        /// How many.
+        count: usize,
+    },
+    /// An `[[instruments]]` entry makes no sense.
+    #[error("config: instruments `{symbol}`: {message}")]
+    Instrument {
+        /// Its symbol.
+        symbol: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Where a line stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Index of the file in [`Capture::files`].
+    pub file: usize,
+    /// Line, from 1.
+    pub line: u64,
+}
+
+/// The next thing in a capture.
+#[derive(Debug)]
+pub enum CaptureItem<'a> {
+    /// A message.
+    Message {
+        /// Its connection.
+        connection: usize,
+        /// When it was received.
+        recv: Timestamp,
+        /// Its bytes.
+        message: &'a [u8],
+        /// Where it stands.
+        place: Place,
+    },
+    /// A line that is not `<receive time> <message>`.
+    Broken {
+        /// What is wrong.
+        error: BrokenLine,
+        /// The line, or its beginning.
+        raw: &'a [u8],
+        /// Where it stands.
+        place: Place,
+    },
+}
+
+/// Why a line could not be split.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BrokenLine {
+    /// Its beginning is wrong.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// It is longer than any message.
+    #[error("longer than {} MiB", MESSAGE_BYTES_MAX >> 20)]
+    TooLong,
+}
+
+impl BrokenLine {
+    /// A number a reason, for records: stable, never reused.
+    pub fn code(self) -> u8 {
+        match self {
+            BrokenLine::Line(error) => error.code(),
+            BrokenLine::TooLong => 103,
+        }
+    }
+}
+
+/// A file of a capture.
+#[derive(Debug)]
+pub struct CaptureFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What its beginning tells.
+    pub probe: FileProbe,
+    /// Lines read from it so far.
+    pub lines: u64,
+    /// What cut it short, if anything did.
+    pub damage: Option<String>,
+}
+
+/// How an instrument's tick and lot are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TickSource {
+    /// From `[[instruments]]`.
+    Config,
+    /// The greatest common divisor of a snapshot's prices and quantities.
+    Snapshot,
+    /// The same of the first messages, since there is no snapshot.
+    Messages,
+}
+
+impl TickSource {
+    /// The words used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            TickSource::Config => "config",
+            TickSource::Snapshot => "gcd of the snapshot",
+            TickSource::Messages => "gcd of the first messages",
+        }
+    }
+}
+
+/// Opened captures.
+pub struct Capture {
+    /// Every file, connection by connection.
+    pub files: Vec<CaptureFile>,
+    /// Every instrument.
+    pub instruments: Vec<Instrument>,
+    /// How each one's tick is known.
+    pub tick_sources: Vec<TickSource>,
+    connections: Vec<Connection>,
+    bytes_total: u64,
+    bytes_before: u64,
+}
+
+struct Connection {
+    source: Source,
+    /// Its files that are still to be opened, next one last.
+    waiting: Vec<usize>,
+    reader: Option<(usize, Lines)>,
+    /// The line to be handed out next.
+    next: Option<Pending>,
+    is_over: bool,
+}
+
+struct Pending {
+    recv: Timestamp,
+    /// Bytes of the line before the message.
+    skip: usize,
+    len: usize,
+}
+
+impl Capture {
+    /// Opens files and the files of folders (in order of their names), recognises each and puts them in order.
+    ///
+    /// # Errors
+    /// [`CaptureError`], with the file and the remedy.
+    pub fn open(paths: &[PathBuf], config: &Config) -> Result<Capture, CaptureError> {
+        let paths = files_of(paths)?;
+        let mut files = Vec::with_capacity(paths.len());
+        let mut bytes_total = 0;
+        for path in paths {
+            let probe = FileProbe::of(&path)?;
+            bytes_total += std::fs::metadata(&path).map_err(|source| CaptureError::Read { path: path.clone(), source })?.len();
+            files.push(CaptureFile { path, probe, lines: 0, damage: None });
+        }
+        files.sort_by(|one, two| {
+            let key = |file: &CaptureFile| (file.probe.exchange, file.probe.symbols(), file.probe.first_recv);
+            key(one).cmp(&key(two))
+        });
+        let mut capture = Capture {
+            files,
+            instruments: Vec::new(),
+            tick_sources: Vec::new(),
+            connections: Vec::new(),
+            bytes_total,
+            bytes_before: 0,
+        };
+        capture.connect(config)?;
+        Ok(capture)
+    }
+
+    /// The instruments of each connection.
+    pub fn sources(&self) -> Vec<Source> {
+        self.connections.iter().map(|connection| connection.source.clone()).collect()
+    }
+
+    /// The next message or broken line, connections merged by receive time; `None` at the end.
+    #[expect(clippy::should_implement_trait, reason = "what it gives borrows from the reader, which an iterator cannot")]
+    #[inline]
+    pub fn next(&mut self) -> Option<CaptureItem<'_>> {
+        for place in 0..self.connections.len() {
+            let connection = &mut self.connections[place];
+            while connection.next.is_none() && !connection.is_over {
+                if let Some(error) = connection.read(&mut self.files, &mut self.bytes_before) {
+                    let connection = &self.connections[place];
+                    let (file, lines) = connection.reader.as_ref()?;
+                    let raw = match error {
+                        BrokenLine::TooLong => &[],
+                        BrokenLine::Line(_) => lines.current(),
+                    };
+                    return Some(CaptureItem::Broken { error, raw, place: Place { file: *file, line: self.files[*file].lines } });
+                }
+            }
+        }
+        let earliest = self
+            .connections
+            .iter()
+            .enumerate()
+            .filter_map(|(place, connection)| Some((connection.next.as_ref()?.recv, place)))
+            .min()?;
+        let connection = &mut self.connections[earliest.1];
+        let pending = connection.next.take()?;
+        let (file, lines) = connection.reader.as_ref()?;
+        let message = lines.current().get(pending.skip..pending.skip + pending.len).unwrap_or_default();
+        let place = Place { file: *file, line: self.files[*file].lines };
+        Some(CaptureItem::Message { connection: earliest.1, recv: pending.recv, message, place })
+    }
+
+    /// Bytes read of all files, as they are on disk.
+    pub fn bytes_read(&self) -> u64 {
+        let open = self.connections.iter().filter_map(|connection| connection.reader.as_ref()).map(|(_, lines)| lines.bytes_read());
+        self.bytes_before + open.sum::<u64>()
+    }
+
+    /// Bytes of all files, as they are on disk.
+    pub fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    fn connect(&mut self, config: &Config) -> Result<(), CaptureError> {
+        let mut place = 0;
+        while place < self.files.len() {
+            let key = |file: &CaptureFile| (file.probe.exchange, file.probe.symbols());
+            let first = key(&self.files[place]);
+            let end = place + self.files[place..].iter().take_while(|file| key(file) == first).count();
+            let mut source = Source { instruments: Vec::new() };
+            for symbol in &first.1 {
+                let (instrument, tick_source) = instrument(first.0, symbol, &self.files[place..end], config)?;
+                // At most INSTRUMENTS_MAX, checked below, so the id fits.
+                source.instruments.push(InstrumentId(self.instruments.len() as u16));
+                self.instruments.push(instrument);
+                self.tick_sources.push(tick_source);
+            }
+            if self.instruments.len() > INSTRUMENTS_MAX {
+                return Err(CaptureError::TooManyInstruments { count: self.instruments.len() });
+            }
+            let waiting = (place..end).rev().collect();
+            self.connections.push(Connection { source, waiting, reader: None, next: None, is_over: false });
+            place = end;
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Reads one line into `next`. Gives the reason where the line is broken.
+    #[inline]
+    fn read(&mut self, files: &mut [CaptureFile], bytes_before: &mut u64) -> Option<BrokenLine> {
+        loop {
+            let Some((file, lines)) = &mut self.reader else {
+                let Some(file) = self.waiting.pop() else {
+                    self.is_over = true;
+                    return None;
+                };
+                match Lines::open(&files[file].path) {
+                    Ok((lines, _)) => self.reader = Some((file, lines)),
+                    Err(error) => files[file].damage = Some(error.to_string()),
+                }
+                continue;
+            };
+            match lines.advance() {
+                Ok(Line::Text) => {
+                    files[*file].lines += 1;
+                    let current = lines.current();
+                    return match split_capture_line(current) {
+                        Ok(line) => {
+                            let skip = line.message.as_ptr() as usize - current.as_ptr() as usize;
+                            self.next = Some(Pending { recv: line.recv, skip, len: line.message.len() });
+                            None
+                        }
+                        Err(error) => Some(error.into()),
+                    };
+                }
+                Ok(Line::TooLong) => {
+                    files[*file].lines += 1;
+                    return Some(BrokenLine::TooLong);
+                }
+                Ok(Line::End) => {
+                    *bytes_before += lines.bytes_read();
+                    self.reader = None;
+                }
+                Err(error) => {
+                    files[*file].damage = Some(format!("{error} after line {}", files[*file].lines));
+                    *bytes_before += lines.bytes_read();
+                    self.reader = None;
+                }
+            }
+        }
+    }
+}
+
+/// Files as given, and the files of folders by name; hidden ones are left out.
+fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
+    if paths.is_empty() {
+        return Err(CaptureError::NoPath);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let read_error = |source| CaptureError::Read { path: path.clone(), source };
+        if !std::fs::metadata(path).map_err(read_error)?.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(read_error)? {
+            let entry = entry.map_err(read_error)?;
+            let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if !is_hidden && entry.path().is_file() {
+                inside.push(entry.path());
+            }
+        }
+        if inside.is_empty() {
+            return Err(CaptureError::EmptyFolder { path: path.clone() });
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}
+
+/// What is known of a symbol: from the configuration, else from the first file that tells.
+fn instrument(
+    exchange: Exchange,
+    symbol: &str,
+    files: &[CaptureFile],
+    config: &Config,
+) -> Result<(Instrument, TickSource), CaptureError> {
+    let configured = config.instruments.iter().find(|entry| entry.venue == exchange.name() && entry.symbol == symbol);
+    let contract = contract(exchange, symbol, configured)?;
+    let of = |tick, lot| Instrument { exchange, symbol: symbol.to_owned(), tick, lot, contract };
+    if let Some(entry) = configured {
+        let refuse = |message: String| CaptureError::Instrument { symbol: symbol.to_owned(), message };
+        let tick = Price::parse(entry.tick.as_bytes()).ok().filter(|tick| tick.0 > 0);
+        let lot = Qty::parse(entry.lot.as_bytes()).ok().filter(|lot| lot.0 > 0);
+        let tick = tick.ok_or_else(|| refuse(format!("tick `{}` is not a decimal above 0", entry.tick)))?;
+        let lot = lot.ok_or_else(|| refuse(format!("lot `{}` is not a decimal above 0", entry.lot)))?;
+        return Ok((of(tick, lot), TickSource::Config));
+    }
+    let steps = |from_snapshot: bool| files.iter().find_map(|file| file.probe.steps(symbol, from_snapshot));
+    match (steps(true), steps(false)) {
+        (Some((tick, lot)), _) => Ok((of(tick, lot), TickSource::Snapshot)),
+        (None, Some((tick, lot))) => Ok((of(tick, lot), TickSource::Messages)),
+        // Named by a message without a price: nothing can be traded, and the finest steps do no harm.
+        (None, None) => Ok((of(Price(1), Qty(1)), TickSource::Messages)),
+    }
+}
+
+fn contract(exchange: Exchange, symbol: &str, configured: Option<&InstrumentConfig>) -> Result<Contract, CaptureError> {
+    if exchange != Exchange::BinanceCoinm {
+        return Ok(Contract::spot());
+    }
+    match configured.map(|entry| entry.contract_quote.as_str()).filter(|text| !text.is_empty()) {
+        Some(text) => match Price::parse(text.as_bytes()) {
+            Ok(contract_quote) if contract_quote.0 > 0 => Ok(Contract::Inverse { contract_quote }),
+            _ => Err(CaptureError::Instrument {
+                symbol: symbol.to_owned(),
+                message: format!("contract_quote `{text}` is not a decimal above 0"),
+            }),
+        },
+        // The venue's contracts are of 100 USD on BTC and of 10 USD on every other coin.
+        None => Ok(Contract::inverse(if symbol.starts_with("BTCUSD") { 100 } else { 10 })),
+    }
+}
+
+/// Opens one file for its lines alone; for probes.
+fn open_lines(path: &Path) -> Result<(Lines, &'static str), CaptureError> {
+    Lines::open(path).map_err(|error| match error {
+        lines::OpenError::Io(source) => CaptureError::Read { path: path.to_owned(), source },
+        lines::OpenError::Compression(kind, remedy) => CaptureError::Compression { path: path.to_owned(), kind, remedy },
+    })
+}

@@ -1,0 +1,564 @@
+//! The configuration file: TOML, one table a section, every key documented here, unknown keys refused with the nearest name.
+//!
+//! ```toml
+//! [model]
+//! path = "models/mine"
+//!
+//! [venue]
+//! order_latency_us = 2000.0
+//! taker_fee_bps = 4.5
+//!
+//! [risk]
+//! order_notional_quote_max = 5000.0
+//!
+//! [[instruments]]
+//! venue = "binance-usdm"
+//! symbol = "BTCUSDT"
+//! tick = "0.1"
+//! lot = "0.001"
+//! ```
+
+use chronos_exchange::SimulatedVenueConfig;
+use chronos_inference::EngineChoice;
+use chronos_market::features::FeatureConfig;
+use chronos_market::tick::TickConfig;
+use chronos_market::{NANOS_PER_MILLI, PRICE_SCALE, Qty};
+use chronos_pipeline::decision::ThresholdConfig;
+use chronos_pipeline::risk::RiskLimits;
+use chronos_pipeline::topology::WindowSchedule;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// Everything that can be set. The default of each key is what holds where it is left out.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// What is known of instruments, in place of what is derived from the capture.
+    pub instruments: Vec<InstrumentConfig>,
+    /// Decision ticks where there is no model; a model's manifest has its own.
+    pub tick: TickSection,
+    /// The model.
+    pub model: ModelSection,
+    /// The strategy.
+    pub decision: DecisionSection,
+    /// Pre-trade limits.
+    pub risk: RiskSection,
+    /// The simulated venue.
+    pub venue: VenueSection,
+    /// Threads and cores.
+    pub topology: TopologySection,
+    /// Event-time windows for parameters from the cold path.
+    pub parameters: ParametersSection,
+    /// The journal.
+    pub journal: JournalSection,
+    /// Recording.
+    pub record: RecordSection,
+}
+
+/// One instrument.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct InstrumentConfig {
+    /// `binance-spot`, `binance-usdm` or `binance-coinm`.
+    pub venue: String,
+    /// The venue's symbol.
+    pub symbol: String,
+    /// Price step, a decimal in quotes.
+    pub tick: String,
+    /// Quantity step, a decimal in quotes.
+    pub lot: String,
+    /// Inverse contracts: quote currency in one contract. Empty: 100 for BTC, 10 for others on `binance-coinm`.
+    #[serde(default)]
+    pub contract_quote: String,
+}
+
+/// `[tick]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TickSection {
+    /// Shortest time between decision ticks of an instrument, in milliseconds.
+    pub min_interval_ms: f64,
+    /// A batch that changes one of the best so many levels asks for a tick, 1 to 10.
+    pub top_levels: usize,
+    /// Ticks after a reset before a signal may be acted on.
+    pub warmup_ticks: u32,
+}
+
+/// `[model]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelSection {
+    /// A model folder, `untrained` (one is made from the seed) or `none` (no inference).
+    pub path: String,
+    /// `auto` (native where it knows the graph), `native` or `tract`.
+    pub engine: String,
+    /// Seed of the untrained model.
+    pub seed: u64,
+}
+
+/// `[decision]`: the threshold strategy.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecisionSection {
+    /// Signal from which a position is opened, where there is no model; a model's manifest has its own.
+    pub entry: f64,
+    /// Signal against the position from which it is closed, where there is no model.
+    pub exit: f64,
+    /// Value of an opening order in quote currency.
+    pub order_notional_quote: f64,
+    /// How long a position is held, in milliseconds.
+    pub horizon_ms: f64,
+    /// Widest spread at which a position is opened, in basis points.
+    pub spread_bps_max: f64,
+    /// Ticks beyond the opposite best that an order may pay.
+    pub slippage_ticks: i64,
+}
+
+/// `[risk]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RiskSection {
+    /// Largest quantity of one order, in units of quantity; 0 for no limit but notional.
+    pub order_qty_max: f64,
+    /// Largest value of one order, in quote currency.
+    pub order_notional_quote_max: f64,
+    /// Furthest an order's price may be from the mid price on the costly side, in basis points.
+    pub collar_bps: i64,
+    /// Largest value of the position that open orders could lead to, in quote currency.
+    pub position_notional_quote_max: f64,
+    /// Most orders open at once, at most 64.
+    pub open_orders_max: usize,
+    /// Most orders sent in any one second, at most 1,024.
+    pub orders_per_second_max: usize,
+    /// Oldest a book may be, in milliseconds since its last change.
+    pub stale_after_ms: f64,
+    /// Loss, fees included, beyond which the kill switch is pulled, in quote currency.
+    pub loss_quote_max: f64,
+}
+
+/// `[venue]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VenueSection {
+    /// From a decision to the order's arrival at the venue, in microseconds.
+    pub order_latency_us: f64,
+    /// From what happens at the venue to its report's arrival here, in microseconds.
+    pub report_latency_us: f64,
+    /// Fee on fills that make liquidity, in basis points of their value; negative is a rebate.
+    pub maker_fee_bps: f64,
+    /// Fee on fills that take liquidity, in basis points of their value.
+    pub taker_fee_bps: f64,
+}
+
+/// `[topology]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TopologySection {
+    /// `fused` (both groups on one core) or `split` (one core each).
+    pub mode: String,
+    /// Cores to pin to, in order: ingest (or both groups), trade (split only), cold path. Empty: no pinning.
+    pub cores: Vec<usize>,
+}
+
+/// `[parameters]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParametersSection {
+    /// Length of a window, in milliseconds.
+    pub window_ms: f64,
+    /// From a window's end to when what was learnt takes effect, in milliseconds; at most eight windows.
+    pub lag_ms: f64,
+}
+
+/// `[journal]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JournalSection {
+    /// Size of the journal segment that `--record` writes, in MiB.
+    pub segment_mib: u64,
+}
+
+/// `[record]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordSection {
+    /// Rows in one Parquet segment.
+    pub rows_per_segment: usize,
+}
+
+impl Default for TickSection {
+    fn default() -> Self {
+        let tick = TickConfig::default();
+        TickSection {
+            min_interval_ms: tick.min_interval_ns as f64 / NANOS_PER_MILLI as f64,
+            top_levels: tick.top_levels,
+            warmup_ticks: tick.warmup_ticks,
+        }
+    }
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        ModelSection { path: "untrained".into(), engine: "auto".into(), seed: 1 }
+    }
+}
+
+impl Default for DecisionSection {
+    fn default() -> Self {
+        let threshold = ThresholdConfig::default();
+        DecisionSection {
+            entry: threshold.entry,
+            exit: threshold.exit,
+            order_notional_quote: threshold.order_notional_quote,
+            horizon_ms: threshold.horizon_ns as f64 / NANOS_PER_MILLI as f64,
+            spread_bps_max: threshold.spread_bps_max,
+            slippage_ticks: threshold.slippage_ticks,
+        }
+    }
+}
+
+impl Default for RiskSection {
+    fn default() -> Self {
+        let limits = RiskLimits::default();
+        let quote = |amount: i128| amount as f64 / PRICE_SCALE as f64;
+        RiskSection {
+            order_qty_max: 0.0,
+            order_notional_quote_max: quote(limits.order_notional_quote_max),
+            collar_bps: limits.collar_bps,
+            position_notional_quote_max: quote(limits.position_notional_quote_max),
+            open_orders_max: limits.open_orders_max,
+            orders_per_second_max: limits.orders_per_second_max,
+            stale_after_ms: limits.stale_after_ns as f64 / NANOS_PER_MILLI as f64,
+            loss_quote_max: quote(limits.loss_quote_max),
+        }
+    }
+}
+
+impl Default for VenueSection {
+    fn default() -> Self {
+        VenueSection { order_latency_us: 2_000.0, report_latency_us: 2_000.0, maker_fee_bps: 2.0, taker_fee_bps: 5.0 }
+    }
+}
+
+impl Default for TopologySection {
+    fn default() -> Self {
+        TopologySection { mode: "fused".into(), cores: Vec::new() }
+    }
+}
+
+impl Default for ParametersSection {
+    fn default() -> Self {
+        let windows = WindowSchedule::default();
+        ParametersSection {
+            window_ms: windows.window_ns as f64 / NANOS_PER_MILLI as f64,
+            lag_ms: windows.lag_ns as f64 / NANOS_PER_MILLI as f64,
+        }
+    }
+}
+
+impl Default for JournalSection {
+    fn default() -> Self {
+        JournalSection { segment_mib: 64 }
+    }
+}
+
+impl Default for RecordSection {
+    fn default() -> Self {
+        RecordSection { rows_per_segment: 1_000_000 }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("config {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a value has the wrong type.
+    #[error("config {path}: {message}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("config {path}, line {line}: unknown key `{key}`; {remedy}", path = path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Line of the key, from 1.
+        line: usize,
+        /// The key with its section.
+        key: String,
+        /// The nearest name, or those that exist.
+        remedy: String,
+    },
+    /// A value out of its range.
+    #[error("config: `{key}` {message}")]
+    Range {
+        /// The key with its section.
+        key: &'static str,
+        /// What it must be.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the place and the remedy.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Config::parse(&text, path)
+    }
+
+    /// Reads the text of a file; `path` is for messages only.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the place and the remedy.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let syntax = |message: String| ConfigError::Syntax { path: path.to_owned(), message };
+        let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
+        refuse_unknown_keys(&table, text, path)?;
+        let config: Config = toml::from_str(text).map_err(|error| syntax(error.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] names the key and what it must be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let range = |is_good: bool, key: &'static str, message: &str| {
+            if is_good { Ok(()) } else { Err(ConfigError::Range { key, message: message.to_owned() }) }
+        };
+        let between = |value: f64, low: f64, high: f64| value >= low && value <= high;
+        range(between(self.tick.min_interval_ms, 0.0, 60_000.0), "tick.min_interval_ms", "must be 0 to 60000")?;
+        range((1..=10).contains(&self.tick.top_levels), "tick.top_levels", "must be 1 to 10")?;
+        self.engine()?;
+        range(between(self.decision.entry, 1e-9, 1.0), "decision.entry", "must be above 0 and at most 1")?;
+        range(between(self.decision.exit, 0.0, 1.0), "decision.exit", "must be 0 to 1")?;
+        range(between(self.decision.order_notional_quote, 0.0, 1e9), "decision.order_notional_quote", "must be 0 to 1e9")?;
+        range(between(self.decision.horizon_ms, 0.001, 86_400_000.0), "decision.horizon_ms", "must be 0.001 to 86400000")?;
+        range(between(self.decision.spread_bps_max, 0.0, 10_000.0), "decision.spread_bps_max", "must be 0 to 10000")?;
+        range((0..=10_000).contains(&self.decision.slippage_ticks), "decision.slippage_ticks", "must be 0 to 10000")?;
+        range(between(self.risk.order_qty_max, 0.0, 9e10), "risk.order_qty_max", "must be 0 (no limit) to 9e10")?;
+        range(between(self.risk.order_notional_quote_max, 0.0, 1e15), "risk.order_notional_quote_max", "must be 0 to 1e15")?;
+        range(between(self.risk.position_notional_quote_max, 0.0, 1e15), "risk.position_notional_quote_max", "must be 0 to 1e15")?;
+        range(between(self.risk.loss_quote_max, 0.0, 1e15), "risk.loss_quote_max", "must be 0 to 1e15")?;
+        range((0..=10_000).contains(&self.risk.collar_bps), "risk.collar_bps", "must be 0 to 10000")?;
+        range((1..=64).contains(&self.risk.open_orders_max), "risk.open_orders_max", "must be 1 to 64")?;
+        range((1..=1_024).contains(&self.risk.orders_per_second_max), "risk.orders_per_second_max", "must be 1 to 1024")?;
+        range(between(self.risk.stale_after_ms, 0.001, 86_400_000.0), "risk.stale_after_ms", "must be 0.001 to 86400000")?;
+        range(between(self.venue.order_latency_us, 0.001, 6e7), "venue.order_latency_us", "must be 0.001 to 6e7")?;
+        range(between(self.venue.report_latency_us, 0.001, 6e7), "venue.report_latency_us", "must be 0.001 to 6e7")?;
+        range(between(self.venue.maker_fee_bps, -100.0, 1_000.0), "venue.maker_fee_bps", "must be -100 to 1000")?;
+        range(between(self.venue.taker_fee_bps, -100.0, 1_000.0), "venue.taker_fee_bps", "must be -100 to 1000")?;
+        range(matches!(self.topology.mode.as_str(), "fused" | "split"), "topology.mode", "must be `fused` or `split`")?;
+        range(between(self.parameters.window_ms, 1.0, 86_400_000.0), "parameters.window_ms", "must be 1 to 86400000")?;
+        range(
+            between(self.parameters.lag_ms, 0.0, 8.0 * self.parameters.window_ms),
+            "parameters.lag_ms",
+            "must be 0 to eight times `parameters.window_ms`",
+        )?;
+        range((1..=65_536).contains(&self.journal.segment_mib), "journal.segment_mib", "must be 1 to 65536")?;
+        range((1_000..=100_000_000).contains(&self.record.rows_per_segment), "record.rows_per_segment", "must be 1000 to 1e8")
+    }
+
+    /// SHA-256 of the configuration in canonical form, in lower-case hex. Two sessions with the same hash were set up alike.
+    pub fn hash(&self) -> String {
+        // Serialising plain numbers and strings cannot fail; field order is the order of declaration.
+        let canonical = toml::to_string(self).unwrap_or_default();
+        Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The engine asked for.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] where it is not one.
+    pub fn engine(&self) -> Result<EngineChoice, ConfigError> {
+        match self.model.engine.as_str() {
+            "auto" => Ok(EngineChoice::Auto),
+            "native" => Ok(EngineChoice::Native),
+            "tract" => Ok(EngineChoice::Tract),
+            _ => Err(ConfigError::Range { key: "model.engine", message: "must be `auto`, `native` or `tract`".into() }),
+        }
+    }
+
+    pub(crate) fn tick(&self) -> TickConfig {
+        TickConfig {
+            min_interval_ns: nanos(self.tick.min_interval_ms, 1e6),
+            top_levels: self.tick.top_levels,
+            warmup_ticks: self.tick.warmup_ticks,
+        }
+    }
+
+    pub(crate) fn features(&self) -> FeatureConfig {
+        FeatureConfig::default()
+    }
+
+    pub(crate) fn threshold(&self) -> ThresholdConfig {
+        ThresholdConfig {
+            entry: self.decision.entry,
+            exit: self.decision.exit,
+            order_notional_quote: self.decision.order_notional_quote,
+            horizon_ns: nanos(self.decision.horizon_ms, 1e6),
+            spread_bps_max: self.decision.spread_bps_max,
+            slippage_ticks: self.decision.slippage_ticks,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> RiskLimits {
+        let quote = |amount: f64| (amount * PRICE_SCALE as f64).round() as i128;
+        let unlimited = self.risk.order_qty_max == 0.0;
+        RiskLimits {
+            order_qty_max: if unlimited { Qty(i64::MAX) } else { Qty::from_f64(self.risk.order_qty_max).unwrap_or(Qty(i64::MAX)) },
+            order_notional_quote_max: quote(self.risk.order_notional_quote_max),
+            collar_bps: self.risk.collar_bps,
+            position_notional_quote_max: quote(self.risk.position_notional_quote_max),
+            open_orders_max: self.risk.open_orders_max,
+            orders_per_second_max: self.risk.orders_per_second_max,
+            stale_after_ns: nanos(self.risk.stale_after_ms, 1e6),
+            loss_quote_max: quote(self.risk.loss_quote_max),
+        }
+    }
+
+    pub(crate) fn venue(&self) -> SimulatedVenueConfig {
+        let ppb = |bps: f64| (bps * 1e5).round() as i64;
+        SimulatedVenueConfig {
+            order_latency_ns: nanos(self.venue.order_latency_us, 1e3).max(1),
+            report_latency_ns: nanos(self.venue.report_latency_us, 1e3).max(1),
+            maker_fee_ppb: ppb(self.venue.maker_fee_bps),
+            taker_fee_ppb: ppb(self.venue.taker_fee_bps),
+            ..SimulatedVenueConfig::default()
+        }
+    }
+
+    pub(crate) fn windows(&self) -> WindowSchedule {
+        WindowSchedule { window_ns: nanos(self.parameters.window_ms, 1e6).max(1), lag_ns: nanos(self.parameters.lag_ms, 1e6) }
+    }
+}
+
+/// A documented sample of the whole configuration with its defaults, as `chronos replay --print-config` shows it.
+pub fn default_toml() -> String {
+    toml::to_string(&Config::default()).unwrap_or_default()
+}
+
+fn nanos(value: f64, scale: f64) -> i64 {
+    (value * scale).round() as i64
+}
+
+/// Keys of `[[instruments]]`.
+const INSTRUMENT_KEYS: [&str; 5] = ["venue", "symbol", "tick", "lot", "contract_quote"];
+
+fn refuse_unknown_keys(table: &Table, text: &str, path: &Path) -> Result<(), ConfigError> {
+    let known = Table::try_from(Config::default()).unwrap_or_default();
+    let unknown = |section: &str, key: &str, names: &[&str]| {
+        let key_path = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+        let nearest = names
+            .iter()
+            .map(|name| (strsim::damerau_levenshtein(name, key), name))
+            .min()
+            .filter(|(distance, name)| *distance <= name.len().max(key.len()) / 2);
+        let remedy = match nearest {
+            Some((_, name)) => format!("did you mean `{name}`?"),
+            None => format!("known here: {}", names.join(", ")),
+        };
+        Err(ConfigError::UnknownKey { path: path.to_owned(), line: line_of(text, section, key), key: key_path, remedy })
+    };
+    for (section, value) in table {
+        let Some(known_section) = known.get(section) else {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            return unknown("", section, &names);
+        };
+        let (tables, names): (Vec<&Table>, Vec<&str>) = match (value, known_section) {
+            (Value::Table(table), Value::Table(known)) => (vec![table], known.keys().map(String::as_str).collect()),
+            (Value::Array(items), _) => (items.iter().filter_map(Value::as_table).collect(), INSTRUMENT_KEYS.to_vec()),
+            // A value of the wrong type is told by the typed read that follows.
+            _ => continue,
+        };
+        for key in tables.iter().flat_map(|table| table.keys()) {
+            if !names.contains(&key.as_str()) {
+                return unknown(section, key, &names);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The line, from 1, on which a key of a section stands; 1 where it is written in some other way.
+fn line_of(text: &str, section: &str, key: &str) -> usize {
+    let mut current = "";
+    for (place, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            current = line.trim_matches(|c| c == '[' || c == ']').trim();
+            if section.is_empty() && current == key {
+                return place + 1;
+            }
+        } else if current == section && line.split('=').next().is_some_and(|name| name.trim().trim_matches('"') == key) {
+            return place + 1;
+        }
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("c.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_default_reads_back_and_an_empty_file_is_the_default() {
+        assert_eq!(parse(&default_toml()), Ok(Config::default()));
+        assert_eq!(parse(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_name() {
+        assert_eq!(
+            parse("[model]\nseed = 2\n\n[risk]\norder_notionl_quote_max = 5.0\n"),
+            Err("config c.toml, line 5: unknown key `risk.order_notionl_quote_max`; did you mean `order_notional_quote_max`?".into())
+        );
+        assert_eq!(parse("[rsik]\n"), Err("config c.toml, line 1: unknown key `rsik`; did you mean `risk`?".into()));
+        let instrument = parse("[[instruments]]\nvenue = \"binance-spot\"\nsymbl = \"X\"\ntick = \"1\"\nlot = \"1\"\n");
+        assert_eq!(instrument, Err("config c.toml, line 3: unknown key `instruments.symbl`; did you mean `symbol`?".into()));
+        assert!(parse("[journal]\nzzzzzzzzzzzz = 1\n").is_err_and(|error| error.contains("known here: segment_mib")));
+    }
+
+    #[test]
+    fn wrong_types_and_ranges_are_told_with_their_key() {
+        assert!(parse("[risk]\ncollar_bps = \"x\"\n").is_err_and(|error| error.contains("line 2")));
+        assert!(parse("[risk\n").is_err_and(|error| error.contains("c.toml")));
+        for (text, key) in [
+            ("[risk]\nopen_orders_max = 65\n", "risk.open_orders_max"),
+            ("[venue]\norder_latency_us = 0.0\n", "venue.order_latency_us"),
+            ("[topology]\nmode = \"both\"\n", "topology.mode"),
+            ("[model]\nengine = \"gpu\"\n", "model.engine"),
+            ("[parameters]\nlag_ms = 90000.0\n", "parameters.lag_ms"),
+            ("[decision]\nentry = nan\n", "decision.entry"),
+        ] {
+            assert!(parse(text).is_err_and(|error| error.contains(key)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_hash_tells_configurations_apart() {
+        let mut other = Config::default();
+        other.venue.taker_fee_bps += 0.1;
+        assert_eq!(Config::default().hash(), Config::default().hash());
+        assert_ne!(Config::default().hash(), other.hash());
+    }
+}

@@ -1,0 +1,415 @@
+//! The model directory: `model.onnx` and `manifest.toml`, bound together by hashes.
+//!
+//! The manifest says what the model was trained on: features with their versions, in order, the scaler, the decision ticks, the
+//! warm-up. Whatever this build computes differently is refused at load, so that a model never sees other inputs than it was
+//! trained on.
+
+use crate::config::Config;
+use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
+use chronos_market::features::{features_hash, index_of, registry};
+use chronos_market::tick::TickConfig;
+use chronos_pipeline::predictor::{Predictor, Scale};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Version of the manifest's shape.
+const FORMAT: u32 = 1;
+/// Name of the model's file.
+const MODEL_FILE: &str = "model.onnx";
+/// Name of the manifest's file.
+const MANIFEST_FILE: &str = "manifest.toml";
+/// Key of the ONNX metadata that holds the hash of the feature list.
+const HASH_KEY: &str = "chronos.features_hash";
+
+/// `manifest.toml`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this shape.
+    pub format: u32,
+    /// The file beside it.
+    pub model: ModelEntry,
+    /// What the model is given.
+    pub features: FeaturesEntry,
+    /// How what it is given is scaled.
+    pub scaler: ScalerEntry,
+    /// When it is asked.
+    pub tick: TickEntry,
+    /// Its memory.
+    pub state: StateEntry,
+    /// What it answers.
+    pub outputs: OutputsEntry,
+    /// What it was trained on.
+    pub data: DataEntry,
+    /// What speaks for it; empty allows replay and paper only.
+    pub evidence: toml::Table,
+}
+
+/// `[model]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelEntry {
+    /// `untrained`, or a name.
+    pub name: String,
+    /// SHA-256 of `model.onnx`, lower-case hex.
+    pub sha256: String,
+    /// Number of parameters.
+    pub parameters: usize,
+}
+
+/// `[features]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesEntry {
+    /// Hash of names and versions in their order; the model file holds the same.
+    pub hash: String,
+    /// Names in the order of the model's input.
+    pub names: Vec<String>,
+    /// Version of each.
+    pub versions: Vec<u16>,
+}
+
+/// `[scaler]`: `clamp((value - mean) / std, -clip, clip)`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScalerEntry {
+    /// Mean of each feature.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each feature, above 0.
+    pub std: Vec<f64>,
+    /// Largest magnitude after scaling.
+    pub clip: f64,
+}
+
+/// `[tick]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TickEntry {
+    /// Shortest time between decision ticks, nanoseconds.
+    pub min_interval_ns: i64,
+    /// A batch that changes one of the best so many levels asks for a tick.
+    pub top_levels: usize,
+}
+
+/// `[state]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateEntry {
+    /// Ticks after a reset before a signal may be acted on.
+    pub warmup_ticks: u32,
+}
+
+/// `[outputs]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputsEntry {
+    /// What the forecast looks ahead, nanoseconds.
+    pub horizon_ns: i64,
+    /// Signal from which a position is opened.
+    pub entry_threshold: f64,
+    /// Signal against the position from which it is closed.
+    pub exit_threshold: f64,
+}
+
+/// `[data]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataEntry {
+    /// SHA-256 of the training data; empty for an untrained model.
+    pub sha256: String,
+}
+
+/// Why a model directory was refused, or could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file could not be read or written.
+    #[error("model {path}: {source}{remedy}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+        /// What to do, beginning with `; `, or nothing.
+        remedy: &'static str,
+    },
+    /// The folder holds something already.
+    #[error("model folder {path} holds a model already; name another, or remove it", path = path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The manifest is not what it should be.
+    #[error("model manifest {path}: {message}", path = path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The model file was refused.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// A model directory that was found good.
+#[derive(Clone, Debug)]
+pub struct ModelDirectory {
+    folder: PathBuf,
+    /// The manifest.
+    pub manifest: Manifest,
+}
+
+impl ModelDirectory {
+    /// Makes an untrained model of about 540,000 parameters over every registered feature. Same seed, same bytes.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the folder holds a model already or cannot be written.
+    pub fn create_untrained(folder: &Path, seed: u64) -> Result<ModelDirectory, ModelError> {
+        let weights = StepWeights::untrained(&StepSpec::standard(registry().len()), seed);
+        ModelDirectory::create(folder, &weights, "untrained")
+    }
+
+    /// Writes weights over every registered feature as a model directory, features unscaled.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the folder holds a model already or cannot be written.
+    pub fn create(folder: &Path, weights: &StepWeights, name: &str) -> Result<ModelDirectory, ModelError> {
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ModelError::Io { path, source, remedy: "" }
+        };
+        std::fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let (model_path, manifest_path) = (folder.join(MODEL_FILE), folder.join(MANIFEST_FILE));
+        if model_path.exists() || manifest_path.exists() {
+            return Err(ModelError::Exists { path: folder.to_owned() });
+        }
+        let names: Vec<String> = registry().iter().map(|feature| feature.name.to_owned()).collect();
+        let versions: Vec<u16> = registry().iter().map(|feature| feature.version).collect();
+        let hash = list_hash(&names, &versions);
+        let onnx = encode_onnx(weights, &[(HASH_KEY, &hash)]);
+        let tick = TickConfig::default();
+        let manifest = Manifest {
+            format: FORMAT,
+            model: ModelEntry { name: name.to_owned(), sha256: sha256_hex(&onnx), parameters: weights.spec().parameter_count() },
+            scaler: ScalerEntry { mean: vec![0.0; names.len()], std: vec![1.0; names.len()], clip: 5.0 },
+            features: FeaturesEntry { hash, names, versions },
+            tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
+            state: StateEntry { warmup_ticks: tick.warmup_ticks },
+            outputs: OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.35, exit_threshold: 0.2 },
+            data: DataEntry { sha256: String::new() },
+            evidence: toml::Table::new(),
+        };
+        let text = toml::to_string(&manifest)
+            .map_err(|error| ModelError::Manifest { path: manifest_path.clone(), message: error.to_string() })?;
+        std::fs::write(&model_path, onnx).map_err(io_error(&model_path))?;
+        std::fs::write(&manifest_path, text).map_err(io_error(&manifest_path))?;
+        Ok(ModelDirectory { folder: folder.to_owned(), manifest })
+    }
+
+    /// Opens a model directory and checks it against the registry and its own hashes.
+    ///
+    /// # Errors
+    /// [`ModelError`], with the file and the remedy.
+    pub fn open(folder: &Path) -> Result<ModelDirectory, ModelError> {
+        let manifest_path = folder.join(MANIFEST_FILE);
+        let refuse = |message: String| ModelError::Manifest { path: manifest_path.clone(), message };
+        let text = std::fs::read_to_string(&manifest_path).map_err(|source| ModelError::Io {
+            path: manifest_path.clone(),
+            source,
+            remedy: "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one",
+        })?;
+        let manifest: Manifest = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        check(&manifest).map_err(refuse)?;
+        let model_path = folder.join(MODEL_FILE);
+        let bytes = std::fs::read(&model_path).map_err(|source| ModelError::Io { path: model_path.clone(), source, remedy: "" })?;
+        if sha256_hex(&bytes) != manifest.model.sha256 {
+            return Err(refuse(format!("{MODEL_FILE} is not the file this manifest was written for (SHA-256 differs); export both again")));
+        }
+        // A graph that only tract can run has no metadata of ours to compare with.
+        if let Ok(model) = read_onnx(&model_path) {
+            let held = model.metadata.iter().find(|(key, _)| key == HASH_KEY).map(|(_, hash)| hash.as_str());
+            if held != Some(manifest.features.hash.as_str()) {
+                return Err(refuse("the features, or their order, are not those the model file was made for; export both again".into()));
+            }
+            if model.weights.spec().features != manifest.features.names.len() {
+                return Err(refuse("the number of features is not that of the model's input; export both again".into()));
+            }
+        }
+        Ok(ModelDirectory { folder: folder.to_owned(), manifest })
+    }
+
+    /// Loads the model for one instrument.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] where the engine refuses it.
+    pub fn predictor(&self, engine: EngineChoice) -> Result<(Predictor, String), ModelError> {
+        let model: Box<dyn StepModel> = load(&self.folder.join(MODEL_FILE), engine)?;
+        let engine = model.engine().to_string();
+        let manifest = &self.manifest;
+        let scales = manifest
+            .features
+            .names
+            .iter()
+            .zip(manifest.scaler.mean.iter().zip(&manifest.scaler.std))
+            .filter_map(|(name, (&mean, &std))| Some(Scale { feature: index_of(name)?, mean, std, clip: manifest.scaler.clip }))
+            .collect();
+        Ok((Predictor::new(model, scales), engine))
+    }
+
+    /// The decision ticks the model was trained with.
+    pub fn tick(&self) -> TickConfig {
+        TickConfig {
+            min_interval_ns: self.manifest.tick.min_interval_ns,
+            top_levels: self.manifest.tick.top_levels,
+            warmup_ticks: self.manifest.state.warmup_ticks,
+        }
+    }
+
+    /// Whether nothing speaks for the model and nobody trained it.
+    pub fn is_untrained(&self) -> bool {
+        self.manifest.model.name == "untrained" && self.manifest.data.sha256.is_empty()
+    }
+}
+
+/// The model a configuration asks for.
+#[derive(Debug)]
+pub enum ChosenModel {
+    /// A folder the user named.
+    Directory(ModelDirectory),
+    /// One made from the seed for this session; the folder goes with this value.
+    Untrained(ModelDirectory, tempfile::TempDir),
+    /// No inference.
+    None,
+}
+
+impl ChosenModel {
+    /// Opens or makes the model.
+    ///
+    /// # Errors
+    /// [`ModelError`] as it is opened or made.
+    pub fn of(config: &Config) -> Result<ChosenModel, ModelError> {
+        match config.model.path.as_str() {
+            "none" => Ok(ChosenModel::None),
+            "untrained" => {
+                let folder = tempfile::tempdir().map_err(|source| ModelError::Io {
+                    path: std::env::temp_dir(),
+                    source,
+                    remedy: "; an untrained model is made in the temporary folder",
+                })?;
+                let model = ModelDirectory::create_untrained(&folder.path().join("model"), config.model.seed)?;
+                Ok(ChosenModel::Untrained(model, folder))
+            }
+            path => ModelDirectory::open(Path::new(path)).map(ChosenModel::Directory),
+        }
+    }
+
+    /// The directory, where there is one.
+    pub fn directory(&self) -> Option<&ModelDirectory> {
+        match self {
+            ChosenModel::Directory(model) | ChosenModel::Untrained(model, _) => Some(model),
+            ChosenModel::None => None,
+        }
+    }
+}
+
+fn check(manifest: &Manifest) -> Result<(), String> {
+    if manifest.format != FORMAT {
+        return Err(format!("format {} is not known to this build, which reads {FORMAT}", manifest.format));
+    }
+    let FeaturesEntry { hash, names, versions } = &manifest.features;
+    if names.is_empty() || names.len() != versions.len() {
+        return Err("[features] needs as many versions as names, and at least one".into());
+    }
+    for (name, version) in names.iter().zip(versions) {
+        match index_of(name).and_then(|place| registry().get(place)) {
+            None => return Err(format!("feature `{name}` is not in this build's registry (`chronos features list` will show it)")),
+            Some(known) if known.version != *version => {
+                return Err(format!(
+                    "feature `{name}` is version {version} in the model and {} here; train again, or use the build it was trained with",
+                    known.version
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    if list_hash(names, versions) != *hash {
+        return Err("the feature list was changed or permuted since the model was exported (its hash differs); export again".into());
+    }
+    let scaler = &manifest.scaler;
+    if scaler.mean.len() != names.len() || scaler.std.len() != names.len() {
+        return Err("[scaler] needs one mean and one std for each feature".into());
+    }
+    let is_good = scaler.mean.iter().all(|mean| mean.is_finite()) && scaler.std.iter().all(|std| std.is_finite() && *std > 0.0);
+    if !is_good || scaler.clip.is_nan() || scaler.clip <= 0.0 {
+        return Err("[scaler] needs finite means, and stds and a clip above 0".into());
+    }
+    if !(0..=60_000_000_000).contains(&manifest.tick.min_interval_ns) || !(1..=10).contains(&manifest.tick.top_levels) {
+        return Err("[tick] needs min_interval_ns of 0 to 60e9 and top_levels of 1 to 10".into());
+    }
+    let outputs = &manifest.outputs;
+    let is_good = outputs.horizon_ns > 0 && outputs.entry_threshold > 0.0 && outputs.exit_threshold >= 0.0;
+    if is_good { Ok(()) } else { Err("[outputs] needs a horizon and an entry threshold above 0, and an exit threshold of 0 or more".into()) }
+}
+
+fn list_hash(names: &[String], versions: &[u16]) -> String {
+    let list: Vec<(&str, u16)> = names.iter().map(String::as_str).zip(versions.iter().copied()).collect();
+    features_hash(&list)
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(edit: impl Fn(&mut Manifest)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let model = ModelDirectory::create_untrained(folder.path(), 3).unwrap();
+        let mut manifest = model.manifest;
+        edit(&mut manifest);
+        std::fs::write(folder.path().join(MANIFEST_FILE), toml::to_string(&manifest).unwrap()).unwrap();
+        match ModelDirectory::open(folder.path()) {
+            Ok(_) => "accepted".into(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_new_model_opens_and_the_same_seed_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        ModelDirectory::create_untrained(&one, 5).unwrap();
+        ModelDirectory::create_untrained(&two, 5).unwrap();
+        assert_eq!(std::fs::read(one.join(MODEL_FILE)).unwrap(), std::fs::read(two.join(MODEL_FILE)).unwrap());
+        let opened = ModelDirectory::open(&one).unwrap();
+        assert!(opened.is_untrained());
+        assert!((500_000..600_000).contains(&opened.manifest.model.parameters));
+        assert!(ModelDirectory::create_untrained(&one, 5).is_err_and(|error| error.to_string().contains("holds a model already")));
+    }
+
+    #[test]
+    fn unknown_and_permuted_features_are_refused() {
+        assert!(edited(|_| {}).contains("accepted"));
+        assert!(edited(|manifest| manifest.features.names[3] = "nonsense".into()).contains("`nonsense` is not in this build's registry"));
+        assert!(edited(|manifest| manifest.features.versions[0] += 1).contains("train again"));
+        assert!(edited(|manifest| manifest.features.names.swap(0, 1)).contains("permuted"));
+        let rehashed = |manifest: &mut Manifest| {
+            manifest.features.names.swap(0, 1);
+            manifest.features.hash = list_hash(&manifest.features.names, &manifest.features.versions);
+        };
+        assert!(edited(rehashed).contains("not those the model file was made for"));
+    }
+
+    #[test]
+    fn a_manifest_of_another_model_is_refused() {
+        assert!(edited(|manifest| manifest.model.sha256 = "00".into()).contains("SHA-256 differs"));
+        assert!(edited(|manifest| manifest.scaler.std[0] = 0.0).contains("[scaler]"));
+        assert!(edited(|manifest| manifest.format = 9).contains("format 9"));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(ModelDirectory::open(empty.path()).is_err_and(|error| error.to_string().contains("chronos model new")));
+    }
+}

@@ -1,0 +1,507 @@
+//! A replay: captures in, orders out, and a report of what happened.
+
+use crate::capture::{Capture, CaptureError, CaptureItem, FileProbe, Place, TickSource};
+use crate::config::{Config, ConfigError};
+use crate::html::{LatencyCurve, latency_curves};
+use crate::model::{ChosenModel, ModelError};
+use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
+use crate::series::Series;
+use chronos_coldpath::{
+    ColdConfig, ColdError, ColdPath, ColdSummary, RECORDS_CAPACITY, RecordConfig, RegimeConfig, cold_links, push_quarantine,
+};
+use chronos_exchange::{SimulatedVenue, VenueConfigError};
+use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
+use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::journal::{JournalError, MappedJournal};
+use chronos_pipeline::predictor::Predictor;
+use chronos_pipeline::risk::TradingState;
+use chronos_pipeline::topology::{
+    ColdLink, Fused, Ingest, IngestConfig, IngestError, PinError, Split, SplitError, Trade, TradeConfig, TradeError, Waiting,
+    available_cores, pin_current_thread,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What a replay is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayOptions {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Everything that can be set.
+    pub config: Config,
+    /// Compare books with every quote at an equal update id.
+    pub verify: bool,
+    /// Stop after so many lines.
+    pub limit: Option<u64>,
+    /// Record events, orders, reports, the journal and malformed lines to this folder.
+    pub record: Option<PathBuf>,
+    /// For tests: makes the cold path dawdle at random, from this seed.
+    pub cold_delay: Option<u64>,
+}
+
+/// What a replay gives.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The report.
+    pub report: Report,
+    /// What plots are drawn from.
+    pub series: Series,
+    /// Latency by percentile.
+    pub latency_curves: Vec<LatencyCurve>,
+}
+
+/// How far a replay is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Bytes read of all files, as they are on disk.
+    pub bytes_read: u64,
+    /// Bytes of all files, as they are on disk.
+    pub bytes_total: u64,
+    /// Lines read.
+    pub lines: u64,
+}
+
+/// Why there is no replay, or no whole one.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The captures.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The simulated venue.
+    #[error("simulated venue: {0}")]
+    Venue(#[from] VenueConfigError),
+    /// The cold path.
+    #[error(transparent)]
+    Cold(#[from] ColdError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A core.
+    #[error("{0}; `--cores` takes the numbers of cores this process may use")]
+    Pin(#[from] PinError),
+    /// The trade thread.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The trade group stopped.
+    #[error("the replay stopped: {0}")]
+    Trade(#[from] TradeError),
+}
+
+/// Lines between two calls of the progress function.
+const PROGRESS_LINES: u64 = 4_096;
+/// Malformed lines told one by one.
+const TOLD_MAX: u64 = 8;
+/// Threads besides the cold path's that a split session keeps busy.
+const SPLIT_THREADS: usize = 3;
+
+/// Replays captures through the hot path. `progress` is called now and then.
+///
+/// # Errors
+/// [`SessionError`], with the place and the remedy. A broken line is no error: it is counted and told in the report's notices.
+pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Result<Replayed, SessionError> {
+    let config = &options.config;
+    config.validate()?;
+    let mut capture = Capture::open(&options.paths, config)?;
+    let model = ChosenModel::of(config)?;
+    let mut notices = Vec::new();
+    let is_split = config.topology.mode == "split";
+    let waiting = Waiting::for_threads(if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 });
+    if is_split && waiting == Waiting::Park {
+        notices.push(format!(
+            "split: {} cores for {SPLIT_THREADS} threads, so threads park instead of spinning; latency is to be quoted fused",
+            available_cores()
+        ));
+    }
+    note_instruments(&capture, &mut notices);
+
+    let (predictors, engine) = predictors(&model, config, capture.instruments.len())?;
+    match &model {
+        ChosenModel::Untrained(..) => notices.push(
+            "model: untrained, made from the seed; it exercises the whole path and its signals mean nothing (`--model DIR` for a \
+             trained one, `--model none` for the path without inference)"
+                .into(),
+        ),
+        ChosenModel::Directory(model) if model.is_untrained() => {
+            notices.push("model: untrained; its signals mean nothing".into());
+        }
+        ChosenModel::Directory(_) | ChosenModel::None => {}
+    }
+    let tick = model.directory().map_or(config.tick(), |model| model.tick());
+    let threshold = match model.directory() {
+        Some(model) => ThresholdConfig {
+            entry: model.manifest.outputs.entry_threshold,
+            exit: model.manifest.outputs.exit_threshold,
+            ..config.threshold()
+        },
+        None => config.threshold(),
+    };
+
+    let (ends, links) = cold_links(RECORDS_CAPACITY);
+    let cold = ColdPath::start(
+        ColdConfig {
+            regime: RegimeConfig { window_ns: config.windows().window_ns, ..RegimeConfig::default() },
+            record: options
+                .record
+                .as_ref()
+                .map(|folder| RecordConfig { folder: folder.clone(), rows_per_segment: config.record.rows_per_segment }),
+            quarantine: None,
+            delay: options.cold_delay,
+        },
+        links,
+    )?;
+    let journal = match &options.record {
+        Some(folder) => Some(MappedJournal::create(&folder.join("journal.bin"), config.journal.segment_mib << 20)?),
+        None => None,
+    };
+    let mut quarantine = ends.quarantine;
+    let trade = Trade::new(
+        &capture.instruments,
+        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), record_market: options.record.is_some() },
+        ThresholdStrategy::new(threshold),
+        SimulatedVenue::new(config.venue(), &capture.instruments)?,
+        predictors,
+        journal,
+        ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting },
+        Series::new(&capture.instruments),
+    );
+    let ingest_config = IngestConfig { tick, features: config.features(), verify: options.verify };
+    let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
+
+    let mut driver = Driver::start(ingest, trade, config, waiting)?;
+    let mut counted = Counted::default();
+    let started = Instant::now();
+    while counted.lines < options.limit.unwrap_or(u64::MAX) && !driver.has_stopped() {
+        let bytes = (counted.lines.is_multiple_of(PROGRESS_LINES)).then(|| (capture.bytes_read(), capture.bytes_total()));
+        if let Some((bytes_read, bytes_total)) = bytes {
+            progress(Progress { bytes_read, bytes_total, lines: counted.lines });
+        }
+        let Some(item) = capture.next() else { break };
+        counted.lines += 1;
+        let broken = match item {
+            CaptureItem::Message { connection, recv, message, place } => match driver.on_message(connection, recv, message) {
+                Ok(()) => continue,
+                Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
+            },
+            CaptureItem::Broken { error, raw, place } => {
+                Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
+            }
+        };
+        let is_kept = options.record.is_some()
+            && push_quarantine(&mut quarantine, broken.place.line, broken.recv.0, broken.code, broken.raw);
+        counted.note(&broken, is_kept, options.record.is_some());
+    }
+    progress(Progress { bytes_read: capture.bytes_read(), bytes_total: capture.bytes_total(), lines: counted.lines });
+    let (ingest, trade) = driver.finish()?;
+    let wall_s = started.elapsed().as_secs_f64();
+
+    let trade_error = trade.error();
+    let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
+    report.model_sha256 = model.directory().map(|model| model.manifest.model.sha256.clone());
+    report.model = match &model {
+        ChosenModel::None => "none".into(),
+        ChosenModel::Untrained(..) => "untrained".into(),
+        ChosenModel::Directory(_) => config.model.path.clone(),
+    };
+    let mut latencies = ingest.latencies().clone();
+    latencies.merge(trade.latencies());
+    report.latency_ns = summarise(&latencies);
+    if let Some(journal) = trade.journal() {
+        journal.sync()?;
+    }
+    // Dropping the hot side's ends lets the cold path finish.
+    let series = trade.into_observer();
+    drop(quarantine);
+    let cold = match cold.join() {
+        Ok(summary) => summary,
+        Err(ColdError::Incomplete { errors, summary }) => {
+            notices.extend(errors.iter().map(|error| format!("recording is not whole: {error}")));
+            *summary
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(error) = trade_error {
+        return Err(error.into());
+    }
+    finish_report(&mut report, &cold, notices, &capture, &counted);
+    Ok(Replayed { report, series, latency_curves: latency_curves(&latencies) })
+}
+
+/// The chosen topology over the groups of a replay.
+enum Driver {
+    Fused(Box<Fused<ThresholdStrategy, SimulatedVenue, Series>>),
+    Split(Box<Split<ThresholdStrategy, SimulatedVenue, Series>>),
+}
+
+type ReplayTrade = Trade<ThresholdStrategy, SimulatedVenue, Series>;
+
+impl Driver {
+    fn start(ingest: Ingest, trade: ReplayTrade, config: &Config, waiting: Waiting) -> Result<Driver, SessionError> {
+        let cores = &config.topology.cores;
+        if let Some(core) = cores.first() {
+            pin_current_thread(*core)?;
+        }
+        if config.topology.mode == "split" {
+            Ok(Driver::Split(Box::new(Split::start(ingest, trade, cores.get(1).copied(), waiting)?)))
+        } else {
+            Ok(Driver::Fused(Box::new(Fused::new(ingest, trade))))
+        }
+    }
+
+    #[inline]
+    fn on_message(&mut self, source: usize, recv: Timestamp, raw: &[u8]) -> Result<(), IngestError> {
+        match self {
+            Driver::Fused(fused) => fused.on_message(source, recv, raw),
+            Driver::Split(split) => split.on_message(source, recv, raw),
+        }
+    }
+
+    #[inline]
+    fn has_stopped(&self) -> bool {
+        match self {
+            Driver::Fused(fused) => fused.error().is_some(),
+            Driver::Split(split) => split.has_stopped(),
+        }
+    }
+
+    fn finish(self) -> Result<(Ingest, ReplayTrade), SplitError> {
+        match self {
+            Driver::Fused(fused) => Ok(fused.finish()),
+            Driver::Split(split) => split.finish(),
+        }
+    }
+}
+
+/// A line that had no effect.
+struct Broken<'a> {
+    place: Place,
+    recv: Timestamp,
+    raw: &'a [u8],
+    code: u8,
+    reason: String,
+}
+
+#[derive(Default)]
+struct Counted {
+    lines: u64,
+    malformed: u64,
+    quarantine_dropped: u64,
+    told: Vec<(Place, String)>,
+}
+
+impl Counted {
+    #[cold]
+    fn note(&mut self, broken: &Broken<'_>, is_kept: bool, is_recording: bool) {
+        self.malformed += 1;
+        self.quarantine_dropped += u64::from(is_recording && !is_kept);
+        if self.malformed <= TOLD_MAX {
+            self.told.push((broken.place, broken.reason.clone()));
+        }
+    }
+}
+
+/// One predictor for each instrument, and the name of the engine.
+fn predictors(model: &ChosenModel, config: &Config, instruments: usize) -> Result<(Vec<Predictor>, String), SessionError> {
+    let mut predictors = Vec::new();
+    let mut engine = "none".to_owned();
+    if let Some(model) = model.directory() {
+        for _ in 0..instruments {
+            let (predictor, name) = model.predictor(config.engine()?)?;
+            predictors.push(predictor);
+            engine = name;
+        }
+    }
+    Ok((predictors, engine))
+}
+
+fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
+    for (instrument, source) in capture.instruments.iter().zip(&capture.tick_sources) {
+        if *source == TickSource::Messages {
+            notices.push(format!(
+                "{} {}: no snapshot at the beginning; tick {} and lot {} are the greatest common divisors of the first messages",
+                instrument.exchange, instrument.symbol, instrument.tick, instrument.lot
+            ));
+        }
+    }
+}
+
+fn report(
+    options: &ReplayOptions,
+    capture: &Capture,
+    ingest: &Ingest,
+    trade: &ReplayTrade,
+    counted: &Counted,
+    engine: String,
+    wall_s: f64,
+) -> Report {
+    let (ingested, traded) = (ingest.counters(), trade.counters());
+    let quote = |amount: i128| amount as f64 / PRICE_SCALE as f64;
+    let account = trade.account();
+    let mut checks = BookChecks::default();
+    for (compared, mismatched, _) in ingest.checks() {
+        checks.compared += compared;
+        checks.mismatched += mismatched;
+    }
+    let (mut gaps, mut resyncs) = (0, 0);
+    for counters in ingest.sync_counters() {
+        gaps += counters.gaps;
+        resyncs += counters.resyncs;
+        checks.crossed += counters.crossed;
+    }
+    let mut report = Report {
+        schema: SCHEMA,
+        engine,
+        topology: if options.config.topology.mode == "split" { "split" } else { "fused" },
+        config_hash: options.config.hash(),
+        model_sha256: None,
+        messages: counted.lines,
+        malformed: counted.malformed,
+        gaps,
+        resyncs,
+        trades: ingested.trades,
+        book_checks: checks,
+        features: ingested.frames,
+        inferences: traded.inferences,
+        signals: trade.signals(),
+        orders: traded.orders,
+        rejects: trade.rejects().map(|(check, count)| (check.name(), count)).collect(),
+        fills: account.fills(),
+        pnl_quote: quote(account.pnl_quote() - account.fees_quote()),
+        fees_quote: quote(account.fees_quote()),
+        digest: trade.digest(),
+        frames_skipped: 0,
+        dropped: BTreeMap::from([("intents", trade.intents_dropped()), ("quarantine", counted.quarantine_dropped)]),
+        messages_per_s: if wall_s > 0.0 { counted.lines as f64 / wall_s } else { 0.0 },
+        wall_s,
+        latency_ns: BTreeMap::new(),
+        model: String::new(),
+        sources: capture.files.iter().map(source_report).collect(),
+        instruments: Vec::new(),
+        ignored: ingested.ignored,
+        time_reversals: ingested.time_reversals,
+        regimes: BTreeMap::new(),
+        trading_state: match trade.trading_state() {
+            TradingState::Active => "active",
+            TradingState::Reducing => "reducing",
+            TradingState::Halted => "halted",
+        },
+        notices: Vec::new(),
+    };
+    let states: Vec<BookState> = ingest.book_states().collect();
+    for (place, (instrument, source)) in capture.instruments.iter().zip(&capture.tick_sources).enumerate() {
+        let id = chronos_market::InstrumentId(place as u16);
+        report.instruments.push(InstrumentReport {
+            venue: instrument.exchange.name(),
+            symbol: instrument.symbol.clone(),
+            tick: instrument.tick.to_string(),
+            lot: instrument.lot.to_string(),
+            tick_source: source.name(),
+            inverse: matches!(instrument.contract, Contract::Inverse { .. }),
+            synced: states.get(place) == Some(&BookState::Synced),
+            position: account.position(id).to_string(),
+        });
+        if let (Some(state), Some(counters)) = (states.get(place), ingest.sync_counters().nth(place)) {
+            note_book(instrument, *state, counters, &mut report.notices);
+        }
+    }
+    for (place, (_, _, mismatch)) in ingest.checks().enumerate() {
+        if let (Some(mismatch), Some(instrument)) = (mismatch, capture.instruments.get(place)) {
+            report.notices.push(format!(
+                "{} {}: the book differs from the quote at update id {}: book {:?}, quote {:?}",
+                instrument.exchange, instrument.symbol, mismatch.id, mismatch.book, mismatch.quote
+            ));
+        }
+    }
+    if traded.inference_failures > 0 {
+        report.notices.push(format!("{} model steps failed; no signal came of them", traded.inference_failures));
+    }
+    if traded.venue_rejects > 0 {
+        report.notices.push(format!("the simulated venue rejected {} commands", traded.venue_rejects));
+    }
+    if traded.submit_errors > 0 {
+        report.notices.push(format!("{} commands could not be sent", traded.submit_errors));
+    }
+    if report.trading_state != "active" {
+        report.notices.push(format!("trading was {} at the end", report.trading_state));
+    }
+    report
+}
+
+fn source_report(file: &crate::capture::CaptureFile) -> SourceReport {
+    SourceReport {
+        path: file.path.display().to_string(),
+        format: FileProbe::FORMAT,
+        compression: file.probe.compression,
+        venue: file.probe.exchange.name(),
+        symbols: file.probe.symbols(),
+        time_unit: file.probe.time_unit.to_string(),
+        lines: file.lines,
+    }
+}
+
+fn note_book(
+    instrument: &chronos_market::Instrument,
+    state: BookState,
+    counters: chronos_market::book::SyncCounters,
+    notices: &mut Vec<String>,
+) {
+    let name = format!("{} {}", instrument.exchange, instrument.symbol);
+    match state {
+        BookState::Unsynced => notices.push(format!(
+            "{name}: never in sync, no snapshot joined its updates; no decision was made on it. Record a REST depth snapshot into \
+             the capture, or replay the file that holds one before this one"
+        )),
+        BookState::Stale(reason) => {
+            notices.push(format!("{name}: out of sync at the end ({reason:?}); a newer snapshot would bring it back"));
+        }
+        BookState::Synced => {}
+    }
+    if counters.gaps > 0 {
+        notices.push(format!("{name}: {} breaks in the chain of update ids; nothing was traded until the next snapshot", counters.gaps));
+    }
+    if counters.snapshots_too_old > 0 {
+        notices.push(format!("{name}: {} snapshots were older than the updates at hand and could not be joined", counters.snapshots_too_old));
+    }
+    if counters.overruns > 0 {
+        notices.push(format!("{name}: {} times more updates or levels than a buffer holds", counters.overruns));
+    }
+}
+
+fn finish_report(report: &mut Report, cold: &ColdSummary, notices: Vec<String>, capture: &Capture, counted: &Counted) {
+    for (regime, count) in Regime::ALL.into_iter().zip(cold.regimes) {
+        report.regimes.insert(regime.name(), count);
+    }
+    if let Some(dropped) = report.dropped.get_mut("quarantine") {
+        *dropped += cold.quarantine_dropped;
+    }
+    let own = std::mem::replace(&mut report.notices, notices);
+    report.notices.extend(own);
+    for file in &capture.files {
+        if let Some(damage) = &file.damage {
+            report.notices.push(format!(
+                "{}: cut off or damaged ({damage}); what came before was replayed. Record or download it again for the rest",
+                file.path.display()
+            ));
+        }
+    }
+    for (place, reason) in &counted.told {
+        let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+        report.notices.push(format!("{path}, line {}: {reason}; the line had no effect", place.line));
+    }
+    if counted.malformed > TOLD_MAX {
+        report.notices.push(format!(
+            "{} more lines had no effect; `--record DIR` keeps each of them in DIR/quarantine.txt",
+            counted.malformed - TOLD_MAX
+        ));
+    }
+    if report.time_reversals > 0 {
+        report.notices.push(format!("{} lines were received earlier than the one before them; time was held", report.time_reversals));
+    }
+}
+
