@@ -75,6 +75,11 @@ pub fn clock_utc(unix_ns: i64, decimals: usize) -> String {
     }
 }
 
+/// A name in snake case as words; parts of tick-to-trade, which stand beside the whole, by what tells them apart.
+pub fn words(name: &str) -> String {
+    name.strip_prefix("tick_to_trade_").unwrap_or(name).replace('_', " ")
+}
+
 /// Thousands separators in a string of digits.
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -2,9 +2,9 @@
 
 use super::axis::{Decades, Tick};
 use super::plot::{Axes, line_path, push_plot};
-use super::{push_table, words};
-use crate::format::{count, duration_ns};
-use crate::report::Report;
+use super::push_table;
+use crate::format::{count, duration_ns, words};
+use crate::report::{LatencySummary, Report};
 use chronos_pipeline::latency::{Latencies, Stage};
 
 /// Points of a curve for each further nine of its percentiles.
@@ -56,12 +56,11 @@ pub(super) fn push_latency(page: &mut String, report: &Report, curves: &[Latency
         push_curves(page, "Tick to trade, by what came in", &by_size);
     }
     page.push_str("</div>\n");
-    let rows = Stage::ALL.into_iter().filter_map(|stage| report.latency_ns.get(stage.name()).map(|summary| (stage, summary)));
-    let row = |(stage, summary): (Stage, &crate::report::LatencySummary)| {
+    let row = |(stage, summary): (Stage, LatencySummary)| {
         let at = |nanos| if summary.count == 0 { "n/a".into() } else { duration_ns(nanos) };
         vec![words(stage.name()), count(summary.count), at(summary.p50), at(summary.p99), at(summary.p999), at(summary.max)]
     };
-    push_table(page, "", &["Stage", "Measured", "p50", "p99", "p99.9", "Max"], rows.map(row).collect());
+    push_table(page, "", &["Stage", "Measured", "p50", "p99", "p99.9", "Max"], report.stages().map(row).collect());
     page.push_str(
         "<p class=\"note\">Tick to trade: from a complete message in memory to the end of all it caused, up to the bytes of a \
          risk-checked order; every message counts, whether it led to an order or not.</p>\n</section>\n",

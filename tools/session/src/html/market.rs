@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Cells that fills are gathered in, across and down; finer than an eye tells apart.
 const FILL_CELLS: (f64, f64) = (1_000.0, 300.0);
 
+/// Ticks of the time axis on a wide page; on a narrow one every second label goes.
+const TIME_TICKS_MAX: usize = 10;
+
 /// One plot over the time axis that all share.
 struct Panel<'a> {
     title: &'static str,
@@ -49,7 +52,7 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     let column = |point: &Point| (time.fraction(point.recv_ns) * budget.columns as f64) as usize;
     let columns: Vec<&[Point]> = points.chunk_by(|one, other| column(one) == column(other)).collect();
     let marks = marks(&fills, time, price, budget.marks);
-    let time_ticks = time.ticks(8);
+    let time_ticks = time.ticks(TIME_TICKS_MAX);
 
     let mids = steps(&columns, time, |column| (
         extreme(column, f64::min, |point| point.mid_low),
@@ -224,14 +227,15 @@ fn fill_legend(series: &InstrumentSeries, buys: (u64, f64), sells: (u64, f64), p
     for (side, name, (fills, price)) in [(Side::Buy, "buys", buys), (Side::Sell, "sells", sells)] {
         if fills > 0 {
             let (taker, price) = (symbol(side, false), decimal(price, price_decimals));
+            let y = if side == Side::Buy { 15 } else { 85 };
             legend.push_str(&format!(
-                "<span><svg class=\"key\"><use href=\"#{taker}\" x=\"50%\" y=\"50%\"/></svg>{} {name} at {price} on average</span>",
+                "<span><svg class=\"key\"><use href=\"#{taker}\" x=\"50%\" y=\"{y}%\"/></svg>{} {name} at {price} on average</span>",
                 count(fills)
             ));
         }
     }
     if series.fills.iter().any(|fill| fill.is_maker) {
-        legend.push_str("<span><svg class=\"key two\"><use href=\"#bm\" x=\"30%\" y=\"50%\"/><use href=\"#sm\" x=\"75%\" y=\"50%\"/></svg>hollow: maker</span>");
+        legend.push_str("<span><svg class=\"key two\"><use href=\"#bm\" x=\"30%\" y=\"15%\"/><use href=\"#sm\" x=\"75%\" y=\"85%\"/></svg>hollow: maker</span>");
     }
     if series.fills_omitted > 0 {
         legend.push_str(&format!("<span>{} later fills not shown</span>", count(series.fills_omitted)));

@@ -10,7 +10,7 @@ mod plot;
 
 pub use latency::{LatencyCurve, latency_curves};
 
-use crate::format::{clock_utc, count, date_utc, decimal, duration_ns, money, span_ns};
+use crate::format::{clock_utc, count, date_utc, decimal, duration_ns, money, span_ns, words};
 use crate::report::{InstrumentReport, LatencySummary, Report};
 use crate::series::{InstrumentSeries, Series};
 use axis::minus;
@@ -119,7 +119,7 @@ fn push_notices(page: &mut String, report: &Report) {
 fn push_figures(page: &mut String, report: &Report, series: &Series) {
     let whole = report.latency_ns.get("tick_to_trade").copied().unwrap_or_default();
     let latency = |nanos| if whole.count == 0 { "n/a".into() } else { duration_ns(nanos) };
-    let LatencySummary { count: measured, p50, p99, max, .. } = whole;
+    let LatencySummary { count: measured, p50, p99, p999, max } = whole;
     let rejects: u64 = report.rejects.values().sum();
     let (makers, fills) = series
         .instruments
@@ -136,18 +136,17 @@ fn push_figures(page: &mut String, report: &Report, series: &Series) {
     let per_s = if report.messages_per_s.is_finite() { report.messages_per_s.max(0.0) as u64 } else { 0 };
     let figures = [
         ("Messages", count(report.messages), format!("{} a second", count(per_s))),
-        ("Tick to trade, p50", latency(p50), format!("{} measured", count(measured))),
-        ("p99", latency(p99), "tick to trade".into()),
-        ("Max", latency(max), "tick to trade".into()),
+        ("Tick to trade p50", latency(p50), format!("of {} measured", count(measured))),
+        ("Tick to trade p99", latency(p99), format!("p99.9 is {}", latency(p999))),
+        ("Tick to trade max", latency(max), "slowest of all".into()),
         ("Orders", count(report.orders), format!("{} refused by risk", count(rejects))),
         ("Fills", count(report.fills), makers),
-        ("Net profit", money(report.pnl_quote), "quote currency".into()),
-        ("Fees", money(report.fees_quote), "quote currency".into()),
+        ("Net profit", money(report.pnl_quote), format!("after fees of {}", money(report.fees_quote))),
         ("Book checks", count(checks.compared), checked),
     ];
     page.push_str("<dl class=\"figures\">\n");
     for (name, value, note) in figures {
-        page.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd><dd class=\"note\">{note}</dd></div>\n", minus(value)));
+        page.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd><dd class=\"note\">{}</dd></div>\n", minus(value), minus(note)));
     }
     page.push_str("</dl>\n");
 }
@@ -262,7 +261,7 @@ fn push_tables(page: &mut String, report: &Report) {
     page.push_str("</section>\n");
 }
 
-/// Writes a table; with no `head`, of names and values. All text is escaped here.
+/// Writes a table; with no `head`, of names and values. Columns of figures stand to the right. All text is escaped here.
 fn push_table(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>) {
     page.push_str("<div class=\"table\">");
     if !title.is_empty() {
@@ -272,20 +271,26 @@ fn push_table(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<Strin
         page.push_str("<p class=\"empty\">none</p></div>\n");
         return;
     }
+    let columns = rows.first().map_or(0, Vec::len);
+    let class = |place: usize| {
+        let figures = rows.iter().all(|row| row.get(place).is_some_and(|cell| is_figure(cell)));
+        if figures { " class=\"figure\"" } else { "" }
+    };
+    let classes: Vec<&str> = (0..columns).map(class).collect();
     page.push_str("<table>");
     if !head.is_empty() {
         page.push_str("<thead><tr>");
-        for name in head {
-            page.push_str(&format!("<th scope=\"col\">{}</th>", escape(name)));
+        for (name, class) in head.iter().zip(&classes) {
+            page.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(name)));
         }
         page.push_str("</tr></thead>");
     }
     page.push_str("<tbody>\n");
     for row in rows.iter().take(ROWS_MAX) {
         page.push_str("<tr>");
-        for (place, cell) in row.iter().enumerate() {
+        for (place, (cell, class)) in row.iter().zip(&classes).enumerate() {
             let (open, close) = if place == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
-            page.push_str(&format!("<{open}>{}</{close}>", escape(cell)));
+            page.push_str(&format!("<{open}{class}>{}</{close}>", escape(cell)));
         }
         page.push_str("</tr>\n");
     }
@@ -296,16 +301,16 @@ fn push_table(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<Strin
     page.push_str("</div>\n");
 }
 
+/// Whether a cell is a number with or without a unit (and no hash that begins with a digit).
+fn is_figure(cell: &str) -> bool {
+    cell == "n/a" || (cell.starts_with(|first: char| first.is_ascii_digit() || first == '\u{2212}') && cell.chars().count() <= 24)
+}
+
 /// The first few of a list, and how many more there are.
 fn some_of<'a>(items: impl Iterator<Item = &'a str>, shown_max: usize) -> String {
     let items: Vec<&str> = items.collect();
     let shown = items.iter().take(shown_max).copied().collect::<Vec<_>>().join(", ");
     if items.len() > shown_max { format!("{shown} and {} more", items.len() - shown_max) } else { shown }
-}
-
-/// A name in snake case as words.
-fn words(name: &str) -> String {
-    name.replace('_', " ")
 }
 
 /// Text as it may stand between tags and in quoted attributes. Control characters, which HTML does not allow, become U+FFFD.

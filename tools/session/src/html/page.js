@@ -21,6 +21,7 @@
   const follow = (box, show) => {
     const data = JSON.parse(box.querySelector('script').textContent), readout = box.querySelector('.readout');
     const plots = [...box.querySelectorAll('.plot > svg')], crosses = box.querySelectorAll('.cross');
+    readout.textContent = 'Point at a plot to read its values.';
     for (const plot of plots) {
       plot.addEventListener('pointermove', event => {
         const area = plot.getBoundingClientRect();

@@ -47,9 +47,13 @@ pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: 
     if axes.x_labels {
         page.push_str("<g class=\"x\">");
         for (place, tick) in axes.x.iter().enumerate() {
-            // Labels at the ends stay inside; on a narrow page every second one goes.
+            // The last label stays inside. On a narrower page every second label goes, of long ones three in four.
             let end = if tick.place > 95.0 { " end" } else { "" };
-            let spare = if place % 2 == 1 { " spare" } else { "" };
+            let spare = match place % 4 {
+                1 | 3 => " spare",
+                2 if tick.label.len() > 8 => " rare",
+                _ => "",
+            };
             page.push_str(&format!(
                 "<text class=\"t{end}{spare}\" x=\"{}%\" y=\"100%\" dy=\"1.5em\">{}</text>",
                 percent(tick.place),
