@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod config;
+pub mod format;
 pub mod html;
 pub mod model;
 mod replay;
