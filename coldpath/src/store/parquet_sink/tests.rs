@@ -222,10 +222,10 @@ proptest! {
 
         let mut expected_names = Vec::new();
         let tables: [(&str, FromRow, IsOfTable); 4] = [
+            ("decisions", decision_of, |record| matches!(record, ColdRecord::Decision(_))),
             ("market", market_of, |record| matches!(record, ColdRecord::Market(_))),
             ("orders", order_of, |record| matches!(record, ColdRecord::Order { .. })),
             ("reports", report_of, |record| matches!(record, ColdRecord::Report(_))),
-            ("decisions", decision_of, |record| matches!(record, ColdRecord::Decision(_))),
         ];
         for (table, from_row, is_of_table) in tables {
             let expected: Vec<ColdRecord> = records.iter().filter(is_of_table).copied().collect();
