@@ -1,4 +1,5 @@
-//! A made-up market with planted regimes through the cold path: what it answers, window by window.
+//! A made-up market with planted regimes through the cold path: what it answers, window by window. Trend, volatility ratio and
+//! volatility are printed as the embedding has them, bounded by 1.
 //!
 //! `cargo run -p chronos-coldpath --example regime`
 

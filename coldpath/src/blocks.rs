@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 /// Sends answers in order and reuses what comes back. Nothing here waits: an answer for which no block is free stays in a queue,
 /// so the cold side goes on reading and the two sides cannot wait for each other.
 pub(crate) struct BlockCirculation {
+    #[expect(clippy::vec_box, reason = "the boxes themselves go through the rings")]
     free: Vec<Box<ParameterBlock>>,
     waiting: VecDeque<ParameterBlock>,
     blocks: Producer<Box<ParameterBlock>>,

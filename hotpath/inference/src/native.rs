@@ -3,11 +3,12 @@
 //! Nothing is allocated after it is made, and nothing depends on the machine: sums run in the order of the step graph's inputs,
 //! the elementary functions are the crate's own, and products are never fused with sums. The formulas are in `step_graph.md`.
 
-use crate::elementary::{exp, ln, silu, softplus};
+use crate::elementary::{exp2, ln, silu, softplus};
 use crate::matrix::Matrix;
 use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 use crate::weights::StepWeights;
+use std::f64::consts::LOG2_E;
 
 /// The step graph of a [`StepWeights`], with its state.
 #[derive(Clone, Debug)]
@@ -105,8 +106,8 @@ struct Block {
     x_proj: Matrix,
     dt_proj: Matrix,
     dt_bias: Vec<f32>,
-    /// `-exp(a_log)`, a row a state.
-    a: Vec<f32>,
+    /// `-exp(a_log) / ln 2`, a row a state: the rate of decay to the base 2.
+    rate: Vec<f32>,
     d: Vec<f32>,
     out_proj: Matrix,
     /// A row a state, a column a channel.
@@ -144,7 +145,7 @@ impl Block {
             x_proj: matrix(LayerTensor::XProjWeight),
             dt_proj: matrix(LayerTensor::DtProjWeight),
             dt_bias: values(LayerTensor::DtProjBias),
-            a: values(LayerTensor::ALog).into_iter().map(|a_log| -a_log.exp()).collect(),
+            rate: values(LayerTensor::ALog).into_iter().map(|a_log| (-f64::from(a_log).exp() * LOG2_E) as f32).collect(),
             d: values(LayerTensor::D),
             out_proj: matrix(LayerTensor::OutProjWeight),
             state: vec![0.0; spec.d_state * spec.d_inner()],
@@ -172,11 +173,11 @@ impl Block {
         }
 
         y.fill(0.0);
-        let rows = self.state.chunks_exact_mut(self.d_inner).zip(self.a.chunks_exact(self.d_inner));
-        for ((state, a), (b, c)) in rows.zip(b.iter().zip(c)) {
-            let channels = state.iter_mut().zip(a).zip(delta.iter()).zip(entering.iter()).zip(y.iter_mut());
-            for ((((h, a), delta), entering), y) in channels {
-                *h = exp(delta * a) * *h + b * entering;
+        let rows = self.state.chunks_exact_mut(self.d_inner).zip(self.rate.chunks_exact(self.d_inner));
+        for ((state, rate), (b, c)) in rows.zip(b.iter().zip(c)) {
+            let channels = state.iter_mut().zip(rate).zip(delta.iter()).zip(entering.iter()).zip(y.iter_mut());
+            for ((((h, rate), delta), entering), y) in channels {
+                *h = exp2(delta * rate) * *h + b * entering;
                 *y += c * *h;
             }
         }

@@ -103,30 +103,30 @@ pub(crate) fn recognise(model: &ModelProto) -> Result<OnnxStepModel, Mismatch> {
     if let Some(name) = first_difference(&graph.node, &wanted.node, |node| &node.name) {
         return differs("node", name);
     }
-    let tensors = spec.tensors();
-    let constants = graph.initializer.get(..wanted.initializer.len()).unwrap_or_default();
+    let (constants, trained) = graph.initializer.split_at_checked(wanted.initializer.len()).unwrap_or_default();
     if let Some(name) = first_difference(constants, &wanted.initializer, |tensor| &tensor.name) {
         return differs("initialiser", name);
     }
-    let mut trained = graph.initializer.iter().skip(constants.len());
+    let tensors = spec.tensors();
+    if let Some(unknown) = trained.get(tensors.len()) {
+        return differs("initialiser", &unknown.name);
+    }
+    let mut trained = trained.iter();
     let mut faulty = None;
     let weights = StepWeights::from_fn(&spec, |tensor| {
         let values = trained.next().and_then(|proto| float_values(proto, tensor, &spec));
         values.unwrap_or_else(|| {
-            faulty.get_or_insert(tensor);
+            faulty = Some(tensor);
             Vec::new()
         })
     });
-    match (weights, trained.next()) {
-        (Some(_), Some(unknown)) => differs("initialiser", &unknown.name),
-        (None, _) => {
-            let tensor = faulty.or(tensors.first().copied()).map(|tensor| tensor.to_string());
-            differs("initialiser", &tensor.unwrap_or_default())
-        }
-        (Some(weights), None) => {
+    match (weights, faulty) {
+        (Some(weights), _) => {
             let entry = |entry: &StringStringEntryProto| (entry.key.clone(), entry.value.clone());
             Ok(OnnxStepModel { weights, metadata: model.metadata_props.iter().map(entry).collect() })
         }
+        (None, Some(tensor)) => differs("initialiser", &tensor.to_string()),
+        (None, None) => differs("initialiser", &Tensor::Layer(0, LayerTensor::ConvWeight).to_string()),
     }
 }
 
@@ -149,9 +149,6 @@ fn recover_spec(graph: &GraphProto) -> Result<StepSpec, Mismatch> {
     let [dt_rank, _] = shape(Tensor::Layer(0, LayerTensor::DtProjWeight))?;
     let [_, head_hidden] = shape(Tensor::Head(Head::Logits, HeadTensor::HiddenWeight))?;
     let layers = graph.initializer.iter().filter(|proto| proto.name.ends_with(".a_log")).count();
-    if d_conv < 2 {
-        return Err(Mismatch { part: "initialiser", name: Tensor::Layer(0, LayerTensor::ConvWeight).to_string() });
-    }
     if d_inner % d_model != 0 {
         return Err(Mismatch { part: "initialiser", name: Tensor::Layer(0, LayerTensor::ALog).to_string() });
     }

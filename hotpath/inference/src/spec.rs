@@ -46,6 +46,12 @@ impl StepSpec {
         self.expand * self.d_model
     }
 
+    /// Whether a model can have these sizes: none is 0, and the convolution has at least two taps.
+    pub fn is_sound(&self) -> bool {
+        let sizes = [self.features, self.d_model, self.layers, self.d_state, self.expand, self.dt_rank, self.head_hidden];
+        self.d_conv >= 2 && !sizes.contains(&0)
+    }
+
     /// Every tensor, in the order in which a model file holds them.
     pub fn tensors(&self) -> Vec<Tensor> {
         let mut tensors = vec![Tensor::InputWeight, Tensor::InputBias, Tensor::TimeWeight, Tensor::RegimeWeight];

@@ -21,15 +21,23 @@ impl StepWeights {
     /// Weights before any training, the same for the same seed.
     ///
     /// Initialised as the public Mamba code does: linear layers uniform within `1/sqrt(inputs)`, `a_log = ln(1..=d_state)`, `D = 1`,
-    /// the step size's bias so that its softplus is log-uniform over 1 ms to 100 ms of model time.
+    /// the step size's bias so that its softplus is log-uniform from 1e-3 to 1e-1.
+    ///
+    /// # Panics
+    /// Where `spec` is not [sound](StepSpec::is_sound): a fault of the program, as no model file can say so.
     pub fn untrained(spec: &StepSpec, seed: u64) -> StepWeights {
+        assert!(spec.is_sound(), "a step model cannot have the sizes {spec:?}");
         let mut rng = Rng::with_seed(seed);
         let fill = |tensor: Tensor| (tensor, initial_values(tensor, spec, &mut rng));
         StepWeights { spec: *spec, tensors: spec.tensors().into_iter().map(fill).collect() }
     }
 
-    /// Weights whose values `values` gives for each tensor; `None` where one has not the length the spec asks for.
+    /// Weights whose values `values` gives for each tensor, asked in the order of [`StepSpec::tensors`]; `None` where the spec is not
+    /// [sound](StepSpec::is_sound) or a tensor has not the length it asks for.
     pub fn from_fn(spec: &StepSpec, mut values: impl FnMut(Tensor) -> Vec<f32>) -> Option<StepWeights> {
+        if !spec.is_sound() {
+            return None;
+        }
         let mut tensors = Vec::new();
         for tensor in spec.tensors() {
             let values = values(tensor);

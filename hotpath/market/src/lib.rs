@@ -5,18 +5,21 @@
 //! holds all that the trading side may know. Nothing here opens a file, a socket or a clock.
 
 pub mod book;
-mod cold;
 pub mod decode;
+mod cold;
 mod event;
+pub mod features;
 mod fixed;
 mod frame;
 mod instrument;
 mod order;
+pub mod tick;
 mod time;
 mod venue;
 
 pub use cold::{ColdRecord, ParameterBlock, REGIME_EMBEDDING, Regime, Window};
 pub use event::{EventFlags, EventKind, MarketEvent, Side};
+pub use features::{FeatureConfig, FeatureEngine, FeatureSpec, FeatureWindow, Unit};
 pub use fixed::{FixedError, PRICE_DECIMALS, PRICE_SCALE, Price, QTY_DECIMALS, QTY_SCALE, Qty};
 pub use frame::{Bbo, BookState, FEATURES_MAX, Frame, Level, StaleReason};
 pub use instrument::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId};
@@ -24,5 +27,6 @@ pub use order::{
     COMMAND_BYTES, ExecutionReport, NewOrder, OrderCommand, OrderId, REPORT_BYTES, ReportKind, TimeInForce, canonical_command,
     canonical_report,
 };
+pub use tick::{TickClock, TickConfig, TickDecision};
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, TimeUnit, Timestamp};
 pub use venue::{REPORTS_MAX, ReportBuffer, SubmitError, Venue};

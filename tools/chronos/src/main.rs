@@ -1,2 +1,47 @@
-//! The `chronos` command.
-fn main() {}
+//! The `chronos` command: arguments and printing only, one file a subcommand.
+
+mod demo;
+mod exchange;
+mod model;
+mod progress;
+mod replay;
+mod summary;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Replay captures through a low-latency trading pipeline: books, features, a model, orders, risk, fills.
+#[derive(Parser)]
+#[command(name = "chronos", version, about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay captures: rebuild the market, ask the model, decide, check, fill, and report
+    Replay(Box<replay::Arguments>),
+    /// Generate a small market, replay it and write a report: what there is to see, in one command
+    Demo(demo::Arguments),
+    /// Make model directories
+    Model(model::Arguments),
+    /// The simulated exchange
+    Exchange(exchange::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
+        Command::Exchange(arguments) => exchange::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

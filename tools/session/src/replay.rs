@@ -150,7 +150,11 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
             record: options
                 .record
                 .as_ref()
-                .map(|folder| RecordConfig { folder: folder.clone(), rows_per_segment: config.record.rows_per_segment }),
+                .map(|folder| RecordConfig {
+                    folder: folder.clone(),
+                    rows_per_segment: config.record.rows_per_segment,
+                    instruments: capture.instruments.iter().map(|known| format!("{} {}", known.exchange, known.symbol)).collect(),
+                }),
             quarantine: None,
             delay: options.cold_delay,
         },

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 type Row = BTreeMap<String, Field>;
+type FromRow = fn(&Row) -> ColdRecord;
+type IsOfTable = fn(&&ColdRecord) -> bool;
 
 /// A segment read back: its metadata and its rows.
 fn read(path: &Path) -> (BTreeMap<String, String>, Vec<Row>) {
@@ -197,7 +199,7 @@ proptest! {
         prop_assert_eq!(written.rows, records.len() as u64);
 
         let mut expected_names = Vec::new();
-        let tables: [(&str, fn(&Row) -> ColdRecord, fn(&&ColdRecord) -> bool); 3] = [
+        let tables: [(&str, FromRow, IsOfTable); 3] = [
             ("market", market_of, |record| matches!(record, ColdRecord::Market(_))),
             ("orders", order_of, |record| matches!(record, ColdRecord::Order { .. })),
             ("reports", report_of, |record| matches!(record, ColdRecord::Report(_))),

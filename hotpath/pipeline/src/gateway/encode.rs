@@ -3,7 +3,7 @@
 use chronos_market::{Exchange, Instrument, OrderCommand, PRICE_DECIMALS, QTY_DECIMALS, Side, TimeInForce};
 
 /// Room for one encoded order.
-pub const ORDER_BYTES_MAX: usize = 320;
+const ORDER_BYTES_MAX: usize = 320;
 
 /// The bytes of one order.
 #[derive(Clone, Debug)]

@@ -121,7 +121,7 @@ impl Ingest {
         let market = |_: &Instrument| Market {
             sync: BookSync::new(),
             features: FeatureEngine::new(&config.features),
-            tick: TickClock::new(config.tick),
+            tick: TickClock::new(&config.tick),
             top_levels: config.tick.top_levels.min(TOP_LEVELS),
             view: DepthView::default(),
             check: config.verify.then(QuoteCheck::new),

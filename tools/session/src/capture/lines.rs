@@ -52,11 +52,11 @@ impl fmt::Display for OpenError {
 
 /// Reads a file line by line in bounded memory.
 pub(super) struct Lines {
-    from: From,
+    origin: Origin,
     current: Range<usize>,
 }
 
-enum From {
+enum Origin {
     Mapped { map: Mmap, at: usize },
     Stream { stream: Box<dyn Read + Send>, buffer: Vec<u8>, at: usize, is_over: bool, read: Arc<AtomicU64> },
 }
@@ -76,8 +76,8 @@ impl Lines {
         io::Seek::rewind(&mut file)?;
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, read: Arc::clone(&read) };
-        let stream = |stream: Box<dyn Read + Send>| From::Stream { stream, buffer: Vec::new(), at: 0, is_over: false, read };
-        let (from, compression) = match magic {
+        let stream = |stream: Box<dyn Read + Send>| Origin::Stream { stream, buffer: Vec::new(), at: 0, is_over: false, read };
+        let (origin, compression) = match magic {
             [0x1f, 0x8b, ..] => (stream(Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 16, counted)))), "gzip"),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => (stream(Box::new(zstd::Decoder::new(counted)?)), "zstd"),
             [0xfd, b'7', b'z', b'X', b'Z', 0] => return Err(OpenError::Compression("xz", "xz -d FILE")),
@@ -87,17 +87,17 @@ impl Lines {
                 // SAFETY: captures are written once; a file that another process cuts while it is replayed ends this process with
                 // SIGBUS, as it would any program that maps it, and cannot corrupt anything.
                 let map = unsafe { Mmap::map(&counted.file) }?;
-                (From::Mapped { map, at: 0 }, "none")
+                (Origin::Mapped { map, at: 0 }, "none")
             }
         };
-        Ok((Lines { from, current: 0..0 }, compression))
+        Ok((Lines { origin, current: 0..0 }, compression))
     }
 
     /// Goes to the next line. A stream that fails in the middle gives the lines it has given before, then the error.
     #[inline]
     pub(super) fn advance(&mut self) -> io::Result<Line> {
-        match &mut self.from {
-            From::Mapped { map, at } => {
+        match &mut self.origin {
+            Origin::Mapped { map, at } => {
                 let rest = map.get(*at..).unwrap_or_default();
                 if rest.is_empty() {
                     return Ok(Line::End);
@@ -107,7 +107,7 @@ impl Lines {
                 *at += len + 1;
                 Ok(if len > LINE_BYTES_MAX { Line::TooLong } else { Line::Text })
             }
-            From::Stream { stream, buffer, at, is_over, .. } => {
+            Origin::Stream { stream, buffer, at, is_over, .. } => {
                 let mut searched = 0;
                 let mut is_too_long = false;
                 loop {
@@ -144,18 +144,18 @@ impl Lines {
     /// The text of the line that [`Lines::advance`] found, without its newline.
     #[inline]
     pub(super) fn current(&self) -> &[u8] {
-        let bytes: &[u8] = match &self.from {
-            From::Mapped { map, .. } => map,
-            From::Stream { buffer, .. } => buffer,
+        let bytes: &[u8] = match &self.origin {
+            Origin::Mapped { map, .. } => map,
+            Origin::Stream { buffer, .. } => buffer,
         };
         bytes.get(self.current.clone()).unwrap_or_default()
     }
 
     /// Bytes read so far, as they are on disk.
     pub(super) fn bytes_read(&self) -> u64 {
-        match &self.from {
-            From::Mapped { map, at } => (*at).min(map.len()) as u64,
-            From::Stream { read, .. } => read.load(Ordering::Relaxed),
+        match &self.origin {
+            Origin::Mapped { map, at } => (*at).min(map.len()) as u64,
+            Origin::Stream { read, .. } => read.load(Ordering::Relaxed),
         }
     }
 }

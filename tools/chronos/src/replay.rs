@@ -1,0 +1,162 @@
+//! `chronos replay`.
+
+use crate::progress::bar;
+use crate::summary;
+use anyhow::{Context, Result};
+use chronos_session::config::{Config, default_toml};
+use chronos_session::{ReplayOptions, Replayed, html, replay};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Arguments of `chronos replay`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  chronos replay capture.gz --verify
+  chronos replay day1.gz day2.gz --model models/mine --html report.html
+  chronos replay captures/ --model none --json | jq .latency_ns.tick_to_trade
+
+Files with the same venue and symbols continue each other; different instruments are merged by receive time. Lines are
+`<receive time> <message>`, the time in s, ms, us or ns, the message as Binance (spot, USD-M, COIN-M) sent it; gzip, zstd or plain.
+A line that cannot be used is counted and told, and never stops the replay. Exit status: 0 done, 2 an error.")]
+pub(crate) struct Arguments {
+    /// Capture files, or folders of them
+    #[arg(required_unless_present = "print_config")]
+    paths: Vec<PathBuf>,
+    /// Model folder, `untrained` (made from the seed) or `none` (no inference) [default: untrained]
+    #[arg(long, value_name = "DIR|untrained|none")]
+    model: Option<String>,
+    /// What runs the model [default: auto, which is native where it knows the graph]
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
+    /// Run everything on one core, or ingest and trade on one each [default: fused]
+    #[arg(long, value_enum)]
+    topology: Option<Topology>,
+    /// Cores to pin to, in order: ingest (or both), trade (split only)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    cores: Option<Vec<usize>>,
+    /// Compare books with every quote at an equal update id
+    #[arg(long)]
+    verify: bool,
+    /// Latency of the simulated venue, one way, for orders and for reports, in microseconds [default: 2000]
+    #[arg(long, value_name = "US")]
+    latency_us: Option<f64>,
+    /// Stop after so many lines
+    #[arg(long, value_name = "LINES")]
+    limit: Option<u64>,
+    /// Configuration file (TOML); options given here win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration with every default, and stop
+    #[arg(long)]
+    print_config: bool,
+    /// Seed of the untrained model [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Record events, orders and reports as Parquet, the journal, and malformed lines to this folder
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Write a self-contained HTML report
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the report as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Topology {
+    Fused,
+    Split,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    Auto,
+    Native,
+    Tract,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.print_config {
+        print!("{}", default_toml());
+        return Ok(());
+    }
+    let options = ReplayOptions {
+        paths: arguments.paths.clone(),
+        config: config(arguments)?,
+        verify: arguments.verify,
+        limit: arguments.limit,
+        record: arguments.record.clone(),
+        cold_delay: None,
+    };
+    let replayed = replay_with_progress(&options)?;
+    if let Some(path) = &arguments.html {
+        write_html(path, &replayed)?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&replayed.report)?);
+    } else {
+        print!("{}", summary::render(&replayed.report));
+        if let Some(path) = &arguments.html {
+            println!("report: {}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Replays with a bar on a terminal.
+pub(crate) fn replay_with_progress(options: &ReplayOptions) -> Result<Replayed> {
+    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
+    let replayed = replay(options, &mut |progress| {
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes_read);
+        bar.set_message(format!("{} lines", progress.lines));
+    });
+    bar.finish_and_clear();
+    Ok(replayed?)
+}
+
+/// Writes the HTML report of a replay.
+pub(crate) fn write_html(path: &std::path::Path, replayed: &Replayed) -> Result<()> {
+    let page = html::render(&replayed.report, &replayed.series, &replayed.latency_curves);
+    std::fs::write(path, page).with_context(|| format!("cannot write the report {}", path.display()))
+}
+
+/// The configuration file, and over it what the command line says.
+fn config(arguments: &Arguments) -> Result<Config> {
+    let mut config = match &arguments.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if let Some(model) = &arguments.model {
+        config.model.path.clone_from(model);
+    }
+    if let Some(engine) = arguments.engine {
+        config.model.engine = match engine {
+            Engine::Auto => "auto",
+            Engine::Native => "native",
+            Engine::Tract => "tract",
+        }
+        .into();
+    }
+    if let Some(topology) = arguments.topology {
+        config.topology.mode = match topology {
+            Topology::Fused => "fused",
+            Topology::Split => "split",
+        }
+        .into();
+    }
+    if let Some(cores) = &arguments.cores {
+        config.topology.cores.clone_from(cores);
+    }
+    if let Some(latency_us) = arguments.latency_us {
+        config.venue.order_latency_us = latency_us;
+        config.venue.report_latency_us = latency_us;
+    }
+    if let Some(seed) = arguments.seed {
+        config.model.seed = seed;
+    }
+    config.validate()?;
+    Ok(config)
+}
