@@ -13,4 +13,4 @@ mod replay;
 pub mod report;
 pub mod series;
 
-pub use replay::{Progress, Replayed, ReplayOptions, SessionError, replay};
+pub use replay::{Progress, ReplayOptions, Replayed, SessionError, replay};

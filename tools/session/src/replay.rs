@@ -147,14 +147,11 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let cold = ColdPath::start(
         ColdConfig {
             regime: RegimeConfig { window_ns: config.windows().window_ns, ..RegimeConfig::default() },
-            record: options
-                .record
-                .as_ref()
-                .map(|folder| RecordConfig {
-                    folder: folder.clone(),
-                    rows_per_segment: config.record.rows_per_segment,
-                    instruments: capture.instruments.iter().map(|known| format!("{} {}", known.exchange, known.symbol)).collect(),
-                }),
+            record: options.record.as_ref().map(|folder| RecordConfig {
+                folder: folder.clone(),
+                rows_per_segment: config.record.rows_per_segment,
+                instruments: capture.instruments.iter().map(|known| format!("{} {}", known.exchange, known.symbol)).collect(),
+            }),
             quarantine: None,
             delay: options.cold_delay,
         },
@@ -167,7 +164,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut quarantine = ends.quarantine;
     let trade = Trade::new(
         &capture.instruments,
-        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), record_market: options.record.is_some() },
+        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), is_recording: options.record.is_some() },
         ThresholdStrategy::new(threshold),
         SimulatedVenue::new(config.venue(), &capture.instruments)?,
         predictors,
@@ -197,8 +194,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
                 Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
             }
         };
-        let is_kept = options.record.is_some()
-            && push_quarantine(&mut quarantine, broken.place.line, broken.recv.0, broken.code, broken.raw);
+        let is_kept =
+            options.record.is_some() && push_quarantine(&mut quarantine, broken.place.line, broken.recv.0, broken.code, broken.raw);
         counted.note(&broken, is_kept, options.record.is_some());
     }
     progress(Progress { bytes_read: capture.bytes_read(), bytes_total: capture.bytes_total(), lines: counted.lines });
@@ -467,10 +464,16 @@ fn note_book(
         BookState::Synced => {}
     }
     if counters.gaps > 0 {
-        notices.push(format!("{name}: {} breaks in the chain of update ids; nothing was traded until the next snapshot", counters.gaps));
+        notices.push(format!(
+            "{name}: {} breaks in the chain of update ids; nothing was traded until the next snapshot",
+            counters.gaps
+        ));
     }
     if counters.snapshots_too_old > 0 {
-        notices.push(format!("{name}: {} snapshots were older than the updates at hand and could not be joined", counters.snapshots_too_old));
+        notices.push(format!(
+            "{name}: {} snapshots were older than the updates at hand and could not be joined",
+            counters.snapshots_too_old
+        ));
     }
     if counters.overruns > 0 {
         notices.push(format!("{name}: {} times more updates or levels than a buffer holds", counters.overruns));
@@ -505,7 +508,8 @@ fn finish_report(report: &mut Report, cold: &ColdSummary, notices: Vec<String>, 
         ));
     }
     if report.time_reversals > 0 {
-        report.notices.push(format!("{} lines were received earlier than the one before them; time was held", report.time_reversals));
+        report
+            .notices
+            .push(format!("{} lines were received earlier than the one before them; time was held", report.time_reversals));
     }
 }
-
