@@ -48,7 +48,8 @@ fn render_in(report: &Report, width: u16) -> String {
 /// What was replayed.
 fn sources(report: &Report) -> Option<Table> {
     let row = |source: &SourceReport| {
-        let format = if source.compression == "none" { source.format.into() } else { format!("{}, {}", source.format, source.compression) };
+        let format =
+            if source.compression == "none" { source.format.into() } else { format!("{}, {}", source.format, source.compression) };
         [source.path.clone(), source.venue.into(), source.symbols.join(" "), format, count(source.lines)]
     };
     table(["Source", "Venue", "Symbols", "Format", "Lines"], report.sources.iter().map(row), &[4])

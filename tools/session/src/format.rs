@@ -25,7 +25,8 @@ pub fn decimal(value: f64, decimals: usize) -> String {
 /// An amount of money: two decimals, and below one unit enough of them for three significant digits, at most nine.
 pub fn money(value: f64) -> String {
     let size = value.abs();
-    let decimals = if size == 0.0 || size >= 1.0 || !size.is_finite() { 2 } else { (2.0 - size.log10().floor()).clamp(2.0, 9.0) as usize };
+    let decimals =
+        if size == 0.0 || size >= 1.0 || !size.is_finite() { 2 } else { (2.0 - size.log10().floor()).clamp(2.0, 9.0) as usize };
     decimal(value, decimals)
 }
 
@@ -113,7 +114,10 @@ mod tests {
 
     #[test]
     fn counts_and_decimals_are_grouped() {
-        assert_eq!(["0", "999", "1,000", "18,446,744,073,709,551,615"], [0, 999, 1_000, u64::MAX].map(count).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "18,446,744,073,709,551,615"],
+            [0, 999, 1_000, u64::MAX].map(count).each_ref().map(String::as_str)
+        );
         assert_eq!(decimal(-61_234.5, 2), "-61,234.50");
         assert_eq!(decimal(999.96, 1), "1,000.0");
         assert_eq!(decimal(-0.004, 2), "0.00");

@@ -96,10 +96,13 @@ pub(super) struct TimeRange {
 impl TimeRange {
     /// The range of the given instants; around a single one, half a second either side.
     pub(super) fn around(instants: impl IntoIterator<Item = i64>) -> Option<TimeRange> {
-        let (from, to) = instants.into_iter().fold((i64::MAX, i64::MIN), |(from, to), instant| (from.min(instant), to.max(instant)));
+        let (from, to) =
+            instants.into_iter().fold((i64::MAX, i64::MIN), |(from, to), instant| (from.min(instant), to.max(instant)));
         match from.cmp(&to) {
             std::cmp::Ordering::Less => Some(TimeRange { from, to }),
-            std::cmp::Ordering::Equal => Some(TimeRange { from: from.saturating_sub(500_000_000), to: to.saturating_add(500_000_000) }),
+            std::cmp::Ordering::Equal => {
+                Some(TimeRange { from: from.saturating_sub(500_000_000), to: to.saturating_add(500_000_000) })
+            }
             std::cmp::Ordering::Greater => None,
         }
     }
@@ -136,7 +139,8 @@ impl TimeRange {
 
 /// The smallest round step of at least `rough_ns`.
 fn time_step_ns(rough_ns: u64) -> i64 {
-    let one_two_five = |units: i64| (0..18).flat_map(move |power| [1, 2, 5].map(|digit| i64::checked_mul(digit * 10i64.pow(power), units)));
+    let one_two_five =
+        |units: i64| (0..18).flat_map(move |power| [1, 2, 5].map(|digit| i64::checked_mul(digit * 10i64.pow(power), units)));
     one_two_five(1)
         .take_while(|step| step.is_none_or(|step| step < 1_000_000_000))
         .chain(CLOCK_STEPS_S.map(|seconds| Some(seconds * 1_000_000_000)))
@@ -171,7 +175,8 @@ pub(super) struct Decades {
 impl Decades {
     /// The decades that hold the given durations in nanoseconds; below 1 ns counts as 1 ns.
     pub(super) fn around(nanos: impl IntoIterator<Item = u64>) -> Option<Decades> {
-        let (low, high) = nanos.into_iter().map(|nanos| nanos.max(1)).fold((u64::MAX, 0), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) =
+            nanos.into_iter().map(|nanos| nanos.max(1)).fold((u64::MAX, 0), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return None;
         }

@@ -112,7 +112,8 @@ fn percentile_label(quantile: f64) -> String {
 /// Writes one plot of several curves, with its legend.
 fn push_curves(page: &mut String, title: &str, curves: &[&LatencyCurve]) {
     let drawn = |point: &&(f64, u64)| (0.5..=1.0).contains(&point.0);
-    let Some(decades) = Decades::around(curves.iter().flat_map(|curve| curve.points.iter().filter(drawn)).map(|point| point.1)) else {
+    let Some(decades) = Decades::around(curves.iter().flat_map(|curve| curve.points.iter().filter(drawn)).map(|point| point.1))
+    else {
         page.push_str("<p class=\"empty\">No latency was measured.</p>\n");
         return;
     };
@@ -121,9 +122,14 @@ fn push_curves(page: &mut String, title: &str, curves: &[&LatencyCurve]) {
     for (place, curve) in curves.iter().enumerate() {
         let class = if curve.stage == Stage::TickToTrade.name() { "curve whole".into() } else { format!("curve c{}", place % 6) };
         let points = || curve.points.iter().filter(drawn).map(|&(quantile, nanos)| (scale.fraction(quantile), nanos));
-        lines.push_str(&format!("<path class=\"{class}\" d=\"{}\"/>", line_path(points().map(|(x, nanos)| (x, decades.fraction(nanos))))));
+        lines.push_str(&format!(
+            "<path class=\"{class}\" d=\"{}\"/>",
+            line_path(points().map(|(x, nanos)| (x, decades.fraction(nanos))))
+        ));
         let name = words(curve.stage);
-        legend.push_str(&format!("<span><svg class=\"key\"><line class=\"{class}\" x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>{name}</span>"));
+        legend.push_str(&format!(
+            "<span><svg class=\"key\"><line class=\"{class}\" x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>{name}</span>"
+        ));
         let places: Vec<String> = points().map(|(x, _)| format!("{x:.4}")).collect();
         let values: Vec<String> = points().map(|(_, nanos)| nanos.to_string()).collect();
         data.push(format!("{{\"name\":\"{name}\",\"x\":[{}],\"ns\":[{}]}}", places.join(","), values.join(",")));
@@ -132,7 +138,12 @@ fn push_curves(page: &mut String, title: &str, curves: &[&LatencyCurve]) {
         "<div class=\"curves\"><figure><figcaption><b>{title}</b> <i>time, logarithmic</i><span class=\"legend\">{legend}</span></figcaption>\n"
     ));
     let (y, x) = (decades.ticks(), scale.ticks());
-    push_plot(page, &Axes { class: "price", description: &format!("Percentiles of latency: {title}"), y: &y, x: &x, x_labels: true }, &lines, "");
+    push_plot(
+        page,
+        &Axes { class: "price", description: &format!("Percentiles of latency: {title}"), y: &y, x: &x, x_labels: true },
+        &lines,
+        "",
+    );
     page.push_str("</figure><p class=\"x-title\">Percentile</p>\n<p class=\"readout\"></p>\n");
     page.push_str(&format!(
         "<script type=\"application/json\">{{\"first\":{:.6},\"last\":{:.6},\"max\":{:.6},\"curves\":[{}]}}</script></div>\n",
@@ -141,4 +152,41 @@ fn push_curves(page: &mut String, title: &str, curves: &[&LatencyCurve]) {
         scale.max,
         data.join(",")
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_holds_the_percentiles_that_can_be_told_apart() {
+        let mut latencies = Latencies::new();
+        (1..=1_000).for_each(|nanos| latencies.record(Stage::Decode, nanos));
+        let curves = latency_curves(&latencies);
+        assert_eq!(curves.iter().map(|curve| curve.stage).collect::<Vec<_>>(), ["decode"]);
+        let points = &curves[0].points;
+        let at = |quantile: f64| points.iter().find(|point| (point.0 - quantile).abs() < 1e-9).map(|point| point.1);
+        assert_eq!([0.5, 0.9, 0.99, 1.0].map(at), [500, 900, 990, 1_000].map(Some));
+        assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1));
+        // A thousand measurements tell no percentile beyond 99.9 from the maximum.
+        assert!(points.iter().all(|point| point.0 <= 0.999 || point.0 == 1.0), "{points:?}");
+    }
+
+    #[test]
+    fn one_measurement_is_its_maximum() {
+        let mut latencies = Latencies::new();
+        latencies.record(Stage::Risk, 77);
+        assert_eq!(latency_curves(&latencies), [LatencyCurve { stage: "risk", points: vec![(1.0, 77)] }]);
+        assert_eq!(latency_curves(&Latencies::new()), []);
+    }
+
+    #[test]
+    fn nines_are_evenly_spaced_and_the_maximum_is_last() {
+        let curve = LatencyCurve { stage: "decode", points: vec![(0.5, 1), (0.9999, 2), (1.0, 3)] };
+        let ticks = Nines::around(&[&curve]).ticks();
+        assert_eq!(ticks.iter().map(|tick| tick.label.as_str()).collect::<Vec<_>>(), ["50", "90", "99", "99.9", "99.99", "max"]);
+        let gaps: Vec<f64> = ticks.windows(2).map(|pair| pair[1].place - pair[0].place).collect();
+        assert!((gaps[1] - gaps[2]).abs() < 1e-9 && (gaps[2] - gaps[3]).abs() < 1e-9 && gaps.iter().all(|gap| *gap > 0.0));
+        assert_eq!((ticks[0].place, ticks[5].place), (0.0, 100.0));
+    }
 }

@@ -1,8 +1,8 @@
 //! An instrument's panels over one time axis: mid price with our fills, imbalance, VPIN, net profit.
 
+use super::SpaceBudget;
 use super::axis::{Range, TimeRange};
 use super::plot::{Axes, Step, percent, push_plot, step_paths};
-use super::SpaceBudget;
 use crate::format::{count, decimal};
 use crate::series::{Fill, InstrumentSeries, Point};
 use chronos_market::Side;
@@ -44,7 +44,8 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     let points = &series.points;
     let fills: Vec<&Fill> = series.fills.iter().filter(|fill| fill.price.is_finite() && fill.qty.is_finite()).collect();
     let instants = points.iter().map(|point| point.recv_ns).chain(fills.iter().map(|fill| fill.recv_ns));
-    let prices = points.iter().flat_map(|point| [point.mid_low, point.mid_high, point.mid]).chain(fills.iter().map(|fill| fill.price));
+    let prices =
+        points.iter().flat_map(|point| [point.mid_low, point.mid_high, point.mid]).chain(fills.iter().map(|fill| fill.price));
     let (Some(time), Some(price)) = (TimeRange::around(instants), Range::around(prices)) else {
         page.push_str("<p class=\"empty\">No decision ticks: nothing to plot.</p>\n");
         return;
@@ -54,11 +55,13 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     let marks = marks(&fills, time, price, budget.marks);
     let time_ticks = time.ticks(TIME_TICKS_MAX);
 
-    let mids = steps(&columns, time, |column| (
-        extreme(column, f64::min, |point| point.mid_low),
-        extreme(column, f64::max, |point| point.mid_high),
-        column.last().map_or(f64::NAN, |point| point.mid),
-    ));
+    let mids = steps(&columns, time, |column| {
+        (
+            extreme(column, f64::min, |point| point.mid_low),
+            extreme(column, f64::max, |point| point.mid_high),
+            column.last().map_or(f64::NAN, |point| point.mid),
+        )
+    });
     let mean = |value: fn(&Point) -> f64| {
         move |column: &[Point]| {
             let finite = || column.iter().map(value).filter(|value| value.is_finite());
@@ -67,11 +70,13 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     };
     let imbalances = steps(&columns, time, mean(|point| point.imbalance));
     let vpins = steps(&columns, time, mean(|point| point.vpin));
-    let nets = steps(&columns, time, |column| (
-        extreme(column, f64::min, |point| point.net_quote),
-        extreme(column, f64::max, |point| point.net_quote),
-        column.last().map_or(f64::NAN, |point| point.net_quote),
-    ));
+    let nets = steps(&columns, time, |column| {
+        (
+            extreme(column, f64::min, |point| point.net_quote),
+            extreme(column, f64::max, |point| point.net_quote),
+            column.last().map_or(f64::NAN, |point| point.net_quote),
+        )
+    });
 
     let (buys, sells) = (of_side(&fills, Side::Buy), of_side(&fills, Side::Sell));
     let unit = Range { low: 0.0, high: 1.0 };

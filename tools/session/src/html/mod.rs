@@ -98,7 +98,10 @@ fn push_header(page: &mut String, report: &Report, symbols: &str, span: Option<(
     }
     page.push_str("</p>\n");
     let files = some_of(report.sources.iter().map(|source| source.path.as_str()), 3);
-    page.push_str(&format!("<p class=\"files\">{}</p></header>\n", if files.is_empty() { "no files".into() } else { escape(&files) }));
+    page.push_str(&format!(
+        "<p class=\"files\">{}</p></header>\n",
+        if files.is_empty() { "no files".into() } else { escape(&files) }
+    ));
 }
 
 fn push_notices(page: &mut String, report: &Report) {
@@ -166,7 +169,8 @@ fn push_instrument(page: &mut String, report: &Report, series: &InstrumentSeries
         ));
     }
     // The mid price stands between two ticks at most half a tick from either.
-    let tick_decimals = known.and_then(|known| known.tick.split_once('.')).map(|(_, decimals)| decimals.trim_end_matches('0').len());
+    let tick_decimals =
+        known.and_then(|known| known.tick.split_once('.')).map(|(_, decimals)| decimals.trim_end_matches('0').len());
     let price_decimals = match tick_decimals {
         Some(decimals) => (decimals + 1).min(10),
         None => 4,
@@ -328,4 +332,307 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{BookChecks, SCHEMA, SourceReport, summarise};
+    use crate::series::{FILLS_MAX, Fill, POINTS_MAX, Point};
+    use chronos_market::{Contract, Exchange, Instrument, Price, Qty, Side};
+    use chronos_pipeline::latency::{Latencies, Stage};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const START: i64 = 1_723_161_254_206_652_067;
+    const BYTES_MAX: usize = 5_000_000;
+
+    fn series(symbols: &[&str]) -> Series {
+        let instrument = |symbol: &&str| Instrument {
+            exchange: Exchange::BinanceUsdm,
+            symbol: (*symbol).into(),
+            tick: Price(100_000_000),
+            lot: Qty(100_000),
+            contract: Contract::spot(),
+        };
+        Series::new(&symbols.iter().map(instrument).collect::<Vec<_>>())
+    }
+
+    fn report(symbol: &str, latencies: &Latencies) -> Report {
+        Report {
+            schema: SCHEMA,
+            engine: "native-f32".into(),
+            topology: "fused",
+            config_hash: "c0".repeat(32),
+            model_sha256: Some("5a".repeat(32)),
+            messages: 1_204_331,
+            malformed: 2,
+            gaps: 0,
+            resyncs: 0,
+            trades: 48_112,
+            book_checks: BookChecks { compared: 629, mismatched: 0, crossed: 0 },
+            features: 101_255,
+            inferences: 101_255,
+            signals: 1_204,
+            orders: 161,
+            rejects: BTreeMap::from([("open_orders", 1_031)]),
+            fills: 139,
+            pnl_quote: -26.774,
+            fees_quote: 51.2,
+            digest: "d1".repeat(32),
+            frames_skipped: 0,
+            dropped: BTreeMap::new(),
+            messages_per_s: 1_034_221.3,
+            wall_s: 1.164,
+            latency_ns: summarise(latencies),
+            model: "untrained".into(),
+            sources: vec![SourceReport {
+                path: format!("captures/{symbol}.gz"),
+                format: "binance",
+                compression: "gzip",
+                venue: "binance-usdm",
+                symbols: vec![symbol.into()],
+                time_unit: "ns".into(),
+                lines: 1_204_331,
+            }],
+            instruments: vec![InstrumentReport {
+                venue: "binance-usdm",
+                symbol: symbol.into(),
+                tick: "0.10".into(),
+                lot: "0.001".into(),
+                tick_source: "gcd of the snapshot",
+                inverse: false,
+                synced: true,
+                position: "-0.004".into(),
+            }],
+            ignored: 10_220,
+            time_reversals: 0,
+            regimes: BTreeMap::new(),
+            trading_state: "active",
+            notices: vec!["model: untrained".into()],
+        }
+    }
+
+    fn point(at: i64, mid: f64) -> Point {
+        Point { recv_ns: at, mid_low: mid - 1.0, mid_high: mid + 1.0, mid, imbalance: 0.25, vpin: 0.5, net_quote: mid / 100.0 }
+    }
+
+    fn measured() -> Latencies {
+        let mut latencies = Latencies::new();
+        let mut rng = fastrand::Rng::with_seed(1);
+        for stage in Stage::ALL {
+            (0..2_000).for_each(|_| latencies.record(stage, rng.u64(20..80_000)));
+        }
+        latencies
+    }
+
+    /// As many points and fills as a series can hold, scattered so that little of them coincides.
+    fn full(symbols: &[&str]) -> Series {
+        let mut series = series(symbols);
+        let mut rng = fastrand::Rng::with_seed(2);
+        for one in &mut series.instruments {
+            for place in 0..POINTS_MAX as i64 {
+                let random = point(START + place * 123_456_789, 60_000.0 + rng.f64() * 2_000.0);
+                one.points.push(Point {
+                    imbalance: rng.f64() * 2.0 - 1.0,
+                    vpin: rng.f64(),
+                    net_quote: rng.f64() * 1e6 - 5e5,
+                    ..random
+                });
+            }
+            for _ in 0..FILLS_MAX {
+                one.fills.push(Fill {
+                    recv_ns: START + rng.i64(0..POINTS_MAX as i64 * 123_456_789),
+                    side: if rng.bool() { Side::Buy } else { Side::Sell },
+                    price: 60_000.0 + rng.f64() * 2_000.0,
+                    qty: rng.f64(),
+                    is_maker: rng.bool(),
+                });
+            }
+            one.fills_omitted = 7;
+        }
+        series
+    }
+
+    /// Checks that tags nest and close, attributes are quoted, and no `<` or `&` stands alone. Returns the tags, without scripts and styles.
+    fn checked(page: &str) -> Vec<String> {
+        let (mut open, mut tags): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a document type");
+        while let Some(start) = rest.find('<') {
+            let text = &rest[..start];
+            for entity in text.split('&').skip(1) {
+                assert!(["amp;", "lt;", "gt;", "quot;", "#39;"].iter().any(|known| entity.starts_with(known)), "&{entity:.20}");
+            }
+            assert!(!text.contains('>'), "a lone > in {text:.40}");
+            let length = rest[start..].find('>').expect("a tag that ends");
+            let tag = &rest[start + 1..start + length];
+            rest = &rest[start + length + 1..];
+            assert!(tag.matches('"').count() % 2 == 0 && !tag.contains('<'), "<{tag}>");
+            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
+            if let Some(closed) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(closed));
+            } else if !tag.ends_with('/') {
+                open.push(name);
+                if name == "script" || name == "style" {
+                    rest = &rest[rest.find(&format!("</{name}>")).expect("an end of the script or style")..];
+                }
+            }
+            tags.push(tag.to_owned());
+        }
+        assert_eq!(open, Vec::<&str>::new());
+        tags
+    }
+
+    fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+        tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
+    }
+
+    /// Checks that the page is well formed and small, asks for nothing, and that all that is drawn is finite and inside its plot.
+    fn check(page: &str) {
+        assert!(page.len() < BYTES_MAX, "{} bytes", page.len());
+        for absent in ["NaN", "Infinity", "inf%", "://", "url(", "@import", " src="] {
+            assert!(!page.contains(absent), "{absent} near {:?}", page.find(absent).map(|at| &page[at.saturating_sub(80)..at + 8]));
+        }
+        for tag in checked(page) {
+            if let Some(path) = attribute(&tag, "d").filter(|_| !tag.contains(" id=")) {
+                for number in path
+                    .split(|character: char| character.is_ascii_alphabetic() || character == ' ')
+                    .filter(|number| !number.is_empty())
+                {
+                    let number: f64 = number.parse().expect("a number in a path");
+                    assert!((0.0..=plot::GRID).contains(&number), "{number} in {path:.80}");
+                }
+            }
+            for name in ["x", "y", "x1", "x2", "y1", "y2"] {
+                let Some(place) = attribute(&tag, name).and_then(|place| place.strip_suffix('%')) else { continue };
+                let place: f64 = place.parse().expect("a number in per cent");
+                assert!((0.0..=100.0).contains(&place), "{tag}");
+            }
+        }
+        for data in page.split("<script type=\"application/json\">").skip(1) {
+            let data = data.split("</script>").next().unwrap_or_default();
+            let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+            let length = |name: &str| data.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
+            for name in ["mid", "imbalance", "vpin", "net"] {
+                assert_eq!(length(name), length("t"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_session_stays_under_five_megabytes() {
+        let latencies = measured();
+        let curves = latency_curves(&latencies);
+        check(&render(&report("BTCUSDT", &latencies), &full(&["BTCUSDT"]), &curves));
+        check(&render(&report("BTCUSDT", &latencies), &full(&["BTCUSDT"; 64]), &curves));
+    }
+
+    #[test]
+    fn every_fill_is_in_a_mark() {
+        let page = render(&report("BTCUSDT", &measured()), &full(&["BTCUSDT"]), &[]);
+        let data =
+            page.split("<script type=\"application/json\">").nth(1).and_then(|rest| rest.split("</script>").next()).expect("data");
+        let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+        let marks = data["fills"].as_array().expect("marks");
+        assert!(marks.len() <= MARKS.0);
+        assert_eq!(marks.iter().filter_map(|mark| mark[5].as_u64()).sum::<u64>(), FILLS_MAX as u64);
+        assert_eq!(
+            checked(&page)
+                .iter()
+                .filter(|tag| tag.starts_with("use ") && attribute(tag, "y").is_some_and(|y| y.contains('%')))
+                .count(),
+            marks.len() + 4
+        );
+        assert!(page.contains("7 later fills not shown"));
+    }
+
+    #[test]
+    fn names_from_files_are_text() {
+        let nasty = "<img src=x onerror=alert(1)>&\"'</script>\u{0}";
+        let mut report = report(nasty, &Latencies::new());
+        report.notices = vec![nasty.into()];
+        report.model = nasty.into();
+        let mut series = series(&[nasty]);
+        series.instruments[0].points.push(point(START, 100.0));
+        let page = render(&report, &series, &[]);
+        checked(&page);
+        assert!(!page.contains("<img") && !page.contains('\u{0}'));
+        assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#39;&lt;/script&gt;\u{fffd}"));
+    }
+
+    #[test]
+    fn little_data_is_still_a_page() {
+        let nothing = Latencies::new();
+        let mut bare = report("X", &nothing);
+        bare.instruments.clear();
+        bare.sources.clear();
+        bare.notices.clear();
+        bare.pnl_quote = f64::NAN;
+        bare.messages_per_s = f64::INFINITY;
+        bare.wall_s = f64::NAN;
+        let page = render(&bare, &series(&[]), &latency_curves(&nothing));
+        check(&page);
+        assert!(page.contains("No latency was measured."));
+
+        let page = render(&report("X", &nothing), &series(&["X"]), &[]);
+        check(&page);
+        assert!(page.contains("No decision ticks"));
+
+        let mut single = series(&["X"]);
+        single.instruments[0].points.push(point(START, 100.0));
+        let page = render(&report("X", &nothing), &single, &[]);
+        check(&page);
+        assert!(page.contains("no fills") && page.contains("2024-08-08"));
+
+        let mut constant = series(&["X"]);
+        constant.instruments[0].points.extend((0..100).map(|at| Point {
+            mid_low: 100.0,
+            mid_high: 100.0,
+            net_quote: 0.0,
+            ..point(START + at, 100.0)
+        }));
+        check(&render(&report("X", &nothing), &constant, &[]));
+    }
+
+    #[test]
+    fn the_first_screen_says_what_matters() {
+        let latencies = measured();
+        let mut series = series(&["BTCUSDT"]);
+        series.instruments[0].points.extend([point(START, 100.0), point(START + 1_186_000_000_000, 101.0)]);
+        let page = render(&report("BTCUSDT", &latencies), &series, &latency_curves(&latencies));
+        let first_screen = page.split("</dl>").next().unwrap_or_default();
+        for expected in [
+            "2024-08-08 23:54:14.206 to 2024-08-09 00:14:00.206 UTC",
+            "19 min 46 s",
+            "<li>model: untrained</li>",
+            ">1,204,331<",
+            ">\u{2212}26.77<",
+            ">629<",
+            "binance-usdm",
+            "captures/BTCUSDT.gz",
+        ] {
+            assert!(first_screen.contains(expected), "{expected} is missing");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_series_makes_a_sound_page(
+            points in prop::collection::vec((any::<i64>(), any::<[f64; 4]>(), -2.0f64..2.0), 0..40),
+            fills in prop::collection::vec((any::<i64>(), any::<[f64; 2]>(), any::<[bool; 2]>()), 0..20),
+            curve in prop::collection::vec((0.0f64..=1.0, any::<u64>()), 0..20),
+        ) {
+            let mut series = series(&["X"]);
+            let one = &mut series.instruments[0];
+            one.points = points.iter().map(|&(recv_ns, [mid_low, mid_high, mid, net_quote], feature)| Point {
+                recv_ns, mid_low, mid_high, mid, imbalance: feature, vpin: feature.sqrt(), net_quote,
+            }).collect();
+            one.fills = fills.iter().map(|&(recv_ns, [price, qty], [buy, is_maker])| Fill {
+                recv_ns, side: if buy { Side::Buy } else { Side::Sell }, price, qty, is_maker,
+            }).collect();
+            check(&render(&report("X", &Latencies::new()), &series, &[LatencyCurve { stage: "decode", points: curve }]));
+        }
+    }
 }

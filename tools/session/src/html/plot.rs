@@ -41,7 +41,11 @@ pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: 
     }
     page.push_str("</g><g class=\"y\">");
     for tick in axes.y {
-        page.push_str(&format!("<text x=\"-8\" y=\"{}%\" dy=\".33em\">{}</text>", percent(100.0 - tick.place), escape(&tick.label)));
+        page.push_str(&format!(
+            "<text x=\"-8\" y=\"{}%\" dy=\".33em\">{}</text>",
+            percent(100.0 - tick.place),
+            escape(&tick.label)
+        ));
     }
     page.push_str("</g>");
     if axes.x_labels {
