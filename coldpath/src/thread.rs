@@ -187,7 +187,7 @@ impl Worker {
                 part.set(Part::Links);
                 self.blocks.send(block);
             }
-            ColdRecord::Market(_) | ColdRecord::Order { .. } | ColdRecord::Report(_) => {
+            ColdRecord::Market(_) | ColdRecord::Order { .. } | ColdRecord::Report(_) | ColdRecord::Decision(_) => {
                 part.set(Part::Recording);
                 let Some(sink) = &mut self.sink else { return };
                 if let Err(error) = sink.write(record) {

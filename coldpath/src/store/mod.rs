@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Takes what is recorded. It runs on the cold thread and may block.
 pub trait Sink: Send {
-    /// Takes a record; those that are not market data, orders or reports are no business of a sink.
+    /// Takes a record; samples and windows are no business of a sink.
     ///
     /// # Errors
     /// The store failed; nothing more will be written, [`Sink::finish`] alone may follow.

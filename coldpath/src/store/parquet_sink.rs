@@ -1,6 +1,6 @@
 //! Parquet segments in a folder: whole or absent.
 //!
-//! Each table has segments `market-000001.parquet`, `orders-000001.parquet`, `reports-000001.parquet` and on, of
+//! Each table has segments `market-000001.parquet`, `orders-000001.parquet`, `reports-000001.parquet`, `decisions-000001.parquet` and on, of
 //! `rows_per_segment` rows, the last one shorter; a table without rows has none. A segment is written as `*.parquet.part`, synced,
 //! and renamed when it is complete, so that a name without `.part` is never half a file. Pages are compressed with Zstandard.
 //!
@@ -8,9 +8,9 @@
 //! `chronos.table`, `chronos.segment` (from 1), `chronos.price_scale`, `chronos.qty_scale`, `chronos.fee_scale` (units of 1),
 //! `chronos.instruments` (`0=...,1=...`, where they were given), and `chronos.codes.<column>` for each coded column.
 
-use super::tables::{Column, MARKET, ORDERS, Order, REPORTS, Table};
+use super::tables::{Column, DECISIONS, MARKET, ORDERS, Order, REPORTS, Table};
 use super::{Sink, StoreError, Written};
-use chronos_market::{ColdRecord, ExecutionReport, MarketEvent, PRICE_SCALE, QTY_SCALE};
+use chronos_market::{ColdRecord, DecisionTelemetry, ExecutionReport, MarketEvent, PRICE_SCALE, QTY_SCALE};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::data_type::{BoolType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
@@ -52,6 +52,7 @@ pub struct ParquetSink {
     market: TableWriter<MarketEvent>,
     orders: TableWriter<Order>,
     reports: TableWriter<ExecutionReport>,
+    decisions: TableWriter<DecisionTelemetry>,
     written: Written,
 }
 
@@ -73,6 +74,7 @@ impl ParquetSink {
             market: TableWriter::new(&MARKET, config)?,
             orders: TableWriter::new(&ORDERS, config)?,
             reports: TableWriter::new(&REPORTS, config)?,
+            decisions: TableWriter::new(&DECISIONS, config)?,
             written: Written::default(),
         })
     }
@@ -84,6 +86,7 @@ impl Sink for ParquetSink {
             ColdRecord::Market(event) => self.market.push(*event, &mut self.written),
             ColdRecord::Order { now, command } => self.orders.push(Order { now: *now, command: *command }, &mut self.written),
             ColdRecord::Report(report) => self.reports.push(*report, &mut self.written),
+            ColdRecord::Decision(decision) => self.decisions.push(*decision, &mut self.written),
             ColdRecord::Sample { .. } | ColdRecord::WindowEnd(_) => Ok(()),
         }
     }
@@ -93,7 +96,8 @@ impl Sink for ParquetSink {
         let market = self.market.finish(&mut self.written);
         let orders = self.orders.finish(&mut self.written);
         let reports = self.reports.finish(&mut self.written);
-        market.and(orders).and(reports)
+        let decisions = self.decisions.finish(&mut self.written);
+        market.and(orders).and(reports).and(decisions)
     }
 
     fn written(&self) -> Written {

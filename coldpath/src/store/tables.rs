@@ -1,7 +1,7 @@
-//! The three tables: their columns, types and codes.
+//! The four tables: their columns, types and codes.
 
 use chronos_market::{
-    EventFlags, EventKind, ExecutionReport, InstrumentId, MarketEvent, OrderCommand, Price, Qty, Side, Timestamp,
+    DecisionTelemetry, EventFlags, EventKind, ExecutionReport, InstrumentId, MarketEvent, OrderCommand, Price, Qty, Side, Timestamp,
 };
 
 /// How a column is read from a row, and with it the column's type. No column has nulls; a field that a row has not is 0.
@@ -75,8 +75,13 @@ impl<R> Table<R> {
 }
 
 /// Every table's name and columns, as Parquet message types: what a reader of segments may rely on.
-pub fn table_schemas() -> [(&'static str, String); 3] {
-    [(MARKET.name, MARKET.schema()), (ORDERS.name, ORDERS.schema()), (REPORTS.name, REPORTS.schema())]
+pub fn table_schemas() -> [(&'static str, String); 4] {
+    [
+        (MARKET.name, MARKET.schema()),
+        (ORDERS.name, ORDERS.schema()),
+        (REPORTS.name, REPORTS.schema()),
+        (DECISIONS.name, DECISIONS.schema()),
+    ]
 }
 
 const SIDES: &[&str] = &["buy", "sell"];
@@ -117,6 +122,18 @@ const FLAGS: &[&str] = &["batch_end", "snapshot"];
 // A code beyond its list would be a number without a meaning.
 const _: () = assert!(EventKind::Heartbeat as usize + 1 == EVENT_KINDS.len());
 const _: () = assert!(EventFlags::BATCH_END.0 == 1 && EventFlags::SNAPSHOT.0 == 2);
+
+/// Decision ticks and how long they took.
+pub(super) static DECISIONS: Table<DecisionTelemetry> = Table {
+    name: "decisions",
+    columns: &[
+        ("recv_ns", Column::Time(|decision| decision.recv.0)),
+        ("instrument", Column::Instrument(|decision| decision.instrument)),
+        ("seq", Column::Id(|decision| decision.seq)),
+        ("inference_ns", Column::Id(|decision| decision.inference_ns)),
+        ("tick_ns", Column::Id(|decision| decision.tick_ns)),
+    ],
+};
 
 /// Commands as they went to the venue.
 pub(super) static ORDERS: Table<Order> = Table {

@@ -38,6 +38,23 @@ pub enum ColdRecord {
     },
     /// The venue reported.
     Report(ExecutionReport),
+    /// A decision tick was dealt with, and how long that took; sent only while recording.
+    Decision(DecisionTelemetry),
+}
+
+/// How long a decision tick took: measured, so it differs from run to run and nothing may depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DecisionTelemetry {
+    /// Logical time of the tick.
+    pub recv: Timestamp,
+    /// The instrument.
+    pub instrument: InstrumentId,
+    /// `seq` of the last event before the tick.
+    pub seq: u64,
+    /// One step of the model, in nanoseconds; 0 without one.
+    pub inference_ns: u64,
+    /// From the message, or the timer, that fired the tick to the end of the decision, in nanoseconds.
+    pub tick_ns: u64,
 }
 
 /// An event-time window, and when what is learnt from it takes effect.

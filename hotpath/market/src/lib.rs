@@ -5,8 +5,8 @@
 //! holds all that the trading side may know. Nothing here opens a file, a socket or a clock.
 
 pub mod book;
-pub mod decode;
 mod cold;
+pub mod decode;
 mod event;
 pub mod features;
 mod fixed;
@@ -17,7 +17,7 @@ pub mod tick;
 mod time;
 mod venue;
 
-pub use cold::{ColdRecord, ParameterBlock, REGIME_EMBEDDING, Regime, Window};
+pub use cold::{ColdRecord, DecisionTelemetry, ParameterBlock, REGIME_EMBEDDING, Regime, Window};
 pub use event::{EventFlags, EventKind, MarketEvent, Side};
 pub use features::{FeatureConfig, FeatureEngine, FeatureSpec, FeatureWindow, Unit};
 pub use fixed::{FixedError, PRICE_DECIMALS, PRICE_SCALE, Price, QTY_DECIMALS, QTY_SCALE, Qty};

@@ -7,6 +7,7 @@ use chronos_market::features::{
 use chronos_market::{Bbo, FEATURES_MAX, Level, Price, Qty, Side, Timestamp};
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -134,10 +135,10 @@ impl Batch<'_> {
                 None => 0.0,
                 Some(_) => (self.total(10, true) + self.total(10, false)).ln() - (self.total(1, true) + self.total(1, false)).ln(),
             },
-            "ofi_1_1s" => self.order_flow(1, 1),
-            "ofi_1_10s" => self.order_flow(1, 10),
-            "ofi_5_1s" => self.order_flow(5, 1),
-            "ofi_10_10s" => self.order_flow(10, 10),
+            "ofi_1_1s" => self.order_flow(0..1, 1),
+            "ofi_1_10s" => self.order_flow(0..1, 10),
+            "ofi_2_to_5_1s" => self.order_flow(1..5, 1),
+            "ofi_2_to_10_10s" => self.order_flow(1..10, 10),
             "trade_imbalance_1s" => self.trade_imbalance(1),
             "trade_imbalance_10s" => self.trade_imbalance(10),
             "vpin" => self.vpin(),
@@ -224,7 +225,7 @@ impl Batch<'_> {
         self.total(10, true).ln() - bid_distance.ln() - self.total(10, false).ln() + ask_distance.ln()
     }
 
-    fn order_flow(&self, levels: usize, seconds: i64) -> f64 {
+    fn order_flow(&self, levels: Range<usize>, seconds: i64) -> f64 {
         let books = self.books();
         let (mut flow, mut depths) = (0.0, Vec::new());
         for (place, (at, view)) in books.iter().enumerate() {
@@ -232,9 +233,9 @@ impl Batch<'_> {
                 continue;
             }
             let mut depth = 0.0;
-            for level in 0..levels {
+            for level in levels.clone() {
                 let (bid, ask) = (view.bids[level], view.asks[level]);
-                depth += (units(bid) + units(ask)) / 2.0 / levels as f64;
+                depth += (units(bid) + units(ask)) / 2.0 / levels.len() as f64;
                 if place == 0 {
                     continue;
                 }
@@ -243,14 +244,14 @@ impl Batch<'_> {
                     std::cmp::Ordering::Greater => units(bid),
                     std::cmp::Ordering::Equal => units(bid) - units(bid_before),
                     std::cmp::Ordering::Less => -units(bid_before),
-                } / levels as f64;
+                } / levels.len() as f64;
                 // No ask is an ask beyond every price.
                 let beyond = |level: Level| if level.qty.0 == 0 { i64::MAX } else { level.price.0 };
                 flow -= match beyond(ask).cmp(&beyond(ask_before)) {
                     std::cmp::Ordering::Less => units(ask),
                     std::cmp::Ordering::Equal => units(ask) - units(ask_before),
                     std::cmp::Ordering::Greater => -units(ask_before),
-                } / levels as f64;
+                } / levels.len() as f64;
             }
             depths.push(depth);
         }

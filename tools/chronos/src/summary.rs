@@ -1,5 +1,236 @@
-//! stub
-use chronos_session::report::Report;
+//! The report of a replay as small tables for a terminal.
+
+use chronos_session::format::{count, decimal, duration_ns, money, words};
+use chronos_session::report::{Report, SourceReport};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
+use std::collections::BTreeMap;
+
+/// Columns of a terminal that does not tell how many it has.
+const WIDTH_DEFAULT: u16 = 80;
+/// Narrower than this, tables are no tables any more.
+const WIDTH_MIN: u16 = 48;
+
+/// The summary, for a terminal as wide as the environment's `COLUMNS` says, or of 80 columns.
 pub(crate) fn render(report: &Report) -> String {
-    serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
+    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH_DEFAULT);
+    render_in(report, width)
+}
+
+/// The summary in so many columns.
+fn render_in(report: &Report, width: u16) -> String {
+    let mut summary = String::new();
+    for table in [sources(report), counts(report), latency(report)].into_iter().flatten() {
+        summary.push_str(&finish(table, width.max(WIDTH_MIN)));
+        summary.push('\n');
+    }
+    summary.push_str(&format!(
+        "{} lines in {} s, {} a second; engine {}, {}; trading {} at the end\n",
+        count(report.messages),
+        decimal(report.wall_s, 2),
+        decimal(report.messages_per_s, 0),
+        report.engine,
+        report.topology,
+        report.trading_state
+    ));
+    let model = match &report.model_sha256 {
+        Some(sha256) => format!("{}, {sha256}", report.model),
+        None => report.model.clone(),
+    };
+    summary.push_str(&format!("model {model}\nconfig {}\ndigest {}\n", report.config_hash, report.digest));
+    for notice in &report.notices {
+        summary.push_str(&format!("note: {notice}\n"));
+    }
+    // What comes from files must not speak to the terminal.
+    summary.replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
+}
+
+/// What was replayed.
+fn sources(report: &Report) -> Option<Table> {
+    let row = |source: &SourceReport| {
+        let format = if source.compression == "none" { source.format.into() } else { format!("{}, {}", source.format, source.compression) };
+        [source.path.clone(), source.venue.into(), source.symbols.join(" "), format, count(source.lines)]
+    };
+    table(["Source", "Venue", "Symbols", "Format", "Lines"], report.sources.iter().map(row), &[4])
+}
+
+/// Market and trading, side by side.
+fn counts(report: &Report) -> Option<Table> {
+    let named = |prefix: &str, counts: &BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(name, value)| (format!("{prefix} {}", words(name)), count(*value))).collect::<Vec<_>>()
+    };
+    let pair = |name: &str, value: u64| (name.to_owned(), count(value));
+    let checks = report.book_checks;
+    let mut market = vec![
+        pair("messages", report.messages),
+        pair("of no use here", report.ignored),
+        pair("malformed", report.malformed),
+        pair("gaps", report.gaps),
+        pair("resyncs", report.resyncs),
+        pair("out of time order", report.time_reversals),
+        pair("trades", report.trades),
+        pair("books compared", checks.compared),
+        pair("books mismatched", checks.mismatched),
+        pair("books crossed", checks.crossed),
+    ];
+    market.extend(named("regime", &report.regimes));
+    market.extend(named("dropped,", &report.dropped));
+    let mut trading = vec![
+        pair("decision ticks", report.features),
+        pair("frames skipped", report.frames_skipped),
+        pair("inferences", report.inferences),
+        pair("signals", report.signals),
+        pair("orders", report.orders),
+        pair("fills", report.fills),
+        ("net profit (quote)".to_owned(), money(report.pnl_quote)),
+        ("fees (quote)".to_owned(), money(report.fees_quote)),
+    ];
+    trading.extend(named("refused,", &report.rejects));
+    let rows = (0..market.len().max(trading.len())).map(|place| {
+        let (left, right) = (market.get(place).cloned().unwrap_or_default(), trading.get(place).cloned().unwrap_or_default());
+        [left.0, left.1, right.0, right.1]
+    });
+    table(["Market", "", "Trading", ""], rows, &[1, 3])
+}
+
+/// Latency by stage; stages that measured nothing are left out.
+fn latency(report: &Report) -> Option<Table> {
+    let rows = report.stages().filter(|(_, summary)| summary.count > 0).map(|(stage, summary)| {
+        let [p50, p99, p999, max] = [summary.p50, summary.p99, summary.p999, summary.max].map(duration_ns);
+        [words(stage.name()), count(summary.count), p50, p99, p999, max]
+    });
+    table(["Latency", "Measured", "p50", "p99", "p99.9", "Max"], rows, &[1, 2, 3, 4, 5])
+}
+
+/// A table with some columns to the right; nothing without rows.
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>, right: &[usize]) -> Option<Table> {
+    let mut table = Table::new();
+    table.set_header(head).add_rows(rows);
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    (!table.is_empty()).then_some(table)
+}
+
+/// The table as lines: a rule under the header and nothing else drawn.
+fn finish(mut table: Table, width: u16) -> String {
+    table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.trim_fmt() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chronos_session::report::{BookChecks, LatencySummary, SCHEMA};
+
+    fn report() -> Report {
+        let summary = LatencySummary { count: 1_204_331, p50: 842, p99: 12_340, p999: 99_960, max: 4_000_000 };
+        Report {
+            schema: SCHEMA,
+            engine: "native-f32".into(),
+            topology: "fused",
+            config_hash: "c0".repeat(32),
+            model_sha256: Some("5a".repeat(32)),
+            messages: 1_204_331,
+            malformed: 2,
+            gaps: 0,
+            resyncs: 0,
+            trades: 48_112,
+            book_checks: BookChecks { compared: 629, mismatched: 0, crossed: 0 },
+            features: 101_255,
+            inferences: 101_255,
+            signals: 1_204,
+            orders: 161,
+            rejects: BTreeMap::from([("rate", 12), ("open_orders", 1_031)]),
+            fills: 139,
+            pnl_quote: -26.774,
+            fees_quote: 0.001_234,
+            digest: "d1".repeat(32),
+            frames_skipped: 0,
+            dropped: BTreeMap::new(),
+            messages_per_s: 1_034_221.3,
+            wall_s: 1.164,
+            latency_ns: BTreeMap::from([("tick_to_trade", summary), ("decode", summary), ("risk", LatencySummary::default())]),
+            model: "untrained".into(),
+            sources: vec![SourceReport {
+                path: "/data/captures/of/a/long/name/binance/usdm_btcusdt_20240808.gz".into(),
+                format: "binance",
+                compression: "gzip",
+                venue: "binance-usdm",
+                symbols: vec!["BTCUSDT".into()],
+                time_unit: "ns".into(),
+                lines: 1_204_331,
+            }],
+            instruments: Vec::new(),
+            ignored: 10_220,
+            time_reversals: 0,
+            regimes: BTreeMap::from([("high_volatility", 3)]),
+            trading_state: "active",
+            notices: vec!["model: untrained".into(), "a \u{1b}[31mred\u{1b}[0m path".into()],
+        }
+    }
+
+    /// The fields of the first line that begins with `name`.
+    fn fields<'a>(summary: &'a str, name: &str) -> Vec<&'a str> {
+        let line = summary.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+        line.split("  ").map(str::trim).filter(|field| !field.is_empty()).collect()
+    }
+
+    #[test]
+    fn figures_stand_beside_their_names() {
+        let summary = render_in(&report(), 100);
+        assert_eq!(fields(&summary, "messages"), ["messages", "1,204,331", "decision ticks", "101,255"]);
+        assert_eq!(fields(&summary, "trades"), ["trades", "48,112", "net profit (quote)", "-26.77"]);
+        assert_eq!(fields(&summary, "books compared"), ["books compared", "629", "refused, open orders", "1,031"]);
+        assert_eq!(fields(&summary, "regime"), ["regime high volatility", "3"]);
+        assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
+        assert!(summary.contains("note: model: untrained\n"));
+    }
+
+    #[test]
+    fn stages_stand_in_the_order_of_the_pipeline_and_idle_ones_are_left_out() {
+        let summary = render_in(&report(), 100);
+        let at = |name: &str| summary.find(name);
+        assert!(at("\n decode").is_some() && at("\n decode") < at("\n tick to trade"), "{summary}");
+        assert_eq!(at("\n risk"), None);
+    }
+
+    #[test]
+    fn figures_end_in_one_column() {
+        let summary = render_in(&report(), 100);
+        let ends = ["messages", "trades", "malformed"].map(|name| {
+            let line = summary.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+            let figure = fields(&summary, name)[1];
+            line.find(figure).map(|start| start + figure.len())
+        });
+        assert!(ends[0].is_some() && ends.iter().all(|end| *end == ends[0]), "{summary}");
+    }
+
+    #[test]
+    fn tables_fit_the_width() {
+        for width in [48, 60, 80, 120] {
+            let summary = render_in(&report(), width);
+            let tables = summary.split("lines in").next().unwrap_or_default();
+            let widest = tables.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(usize::from(width)), "{width}:\n{summary}");
+        }
+    }
+
+    #[test]
+    fn nothing_from_a_file_controls_the_terminal() {
+        assert!(!render_in(&report(), 80).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_session_without_files_has_a_summary() {
+        let mut empty = report();
+        empty.sources.clear();
+        empty.latency_ns.clear();
+        empty.pnl_quote = f64::NAN;
+        let summary = render_in(&empty, 0);
+        assert!(!summary.contains("NaN") && !summary.contains("Source"), "{summary}");
+    }
 }

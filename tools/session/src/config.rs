@@ -39,6 +39,8 @@ pub struct Config {
     pub instruments: Vec<InstrumentConfig>,
     /// Decision ticks where there is no model; a model's manifest has its own.
     pub tick: TickSection,
+    /// Features.
+    pub features: FeaturesSection,
     /// The model.
     pub model: ModelSection,
     /// The strategy.
@@ -83,6 +85,14 @@ pub struct TickSection {
     pub top_levels: usize,
     /// Ticks after a reset before a signal may be acted on.
     pub warmup_ticks: u32,
+}
+
+/// `[features]`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FeaturesSection {
+    /// Volume of a VPIN bucket in units of quantity; 0 derives it from the first trades.
+    pub vpin_bucket_qty: f64,
 }
 
 /// `[model]`.
@@ -344,6 +354,7 @@ impl Config {
         let between = |value: f64, low: f64, high: f64| value >= low && value <= high;
         range(between(self.tick.min_interval_ms, 0.0, 60_000.0), "tick.min_interval_ms", "must be 0 to 60000")?;
         range((1..=10).contains(&self.tick.top_levels), "tick.top_levels", "must be 1 to 10")?;
+        range(between(self.features.vpin_bucket_qty, 0.0, 9e10), "features.vpin_bucket_qty", "must be 0 (automatic) to 9e10")?;
         self.engine()?;
         range(between(self.decision.entry, 1e-9, 1.0), "decision.entry", "must be above 0 and at most 1")?;
         range(between(self.decision.exit, 0.0, 1.0), "decision.exit", "must be 0 to 1")?;
@@ -403,7 +414,8 @@ impl Config {
     }
 
     pub(crate) fn features(&self) -> FeatureConfig {
-        FeatureConfig::default()
+        let vpin_bucket = Qty::from_f64(self.features.vpin_bucket_qty).filter(|bucket| bucket.0 > 0);
+        FeatureConfig { vpin_bucket, ..FeatureConfig::default() }
     }
 
     pub(crate) fn threshold(&self) -> ThresholdConfig {
@@ -530,7 +542,8 @@ mod tests {
     fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_name() {
         assert_eq!(
             parse("[model]\nseed = 2\n\n[risk]\norder_notionl_quote_max = 5.0\n"),
-            Err("config c.toml, line 5: unknown key `risk.order_notionl_quote_max`; did you mean `order_notional_quote_max`?".into())
+            Err("config c.toml, line 5: unknown key `risk.order_notionl_quote_max`; did you mean `order_notional_quote_max`?"
+                .into())
         );
         assert_eq!(parse("[rsik]\n"), Err("config c.toml, line 1: unknown key `rsik`; did you mean `risk`?".into()));
         let instrument = parse("[[instruments]]\nvenue = \"binance-spot\"\nsymbl = \"X\"\ntick = \"1\"\nlot = \"1\"\n");

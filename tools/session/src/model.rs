@@ -225,13 +225,17 @@ impl ModelDirectory {
         let model_path = folder.join(MODEL_FILE);
         let bytes = std::fs::read(&model_path).map_err(|source| ModelError::Io { path: model_path.clone(), source, remedy: "" })?;
         if sha256_hex(&bytes) != manifest.model.sha256 {
-            return Err(refuse(format!("{MODEL_FILE} is not the file this manifest was written for (SHA-256 differs); export both again")));
+            return Err(refuse(format!(
+                "{MODEL_FILE} is not the file this manifest was written for (SHA-256 differs); export both again"
+            )));
         }
         // A graph that only tract can run has no metadata of ours to compare with.
         if let Ok(model) = read_onnx(&model_path) {
             let held = model.metadata.iter().find(|(key, _)| key == HASH_KEY).map(|(_, hash)| hash.as_str());
             if held != Some(manifest.features.hash.as_str()) {
-                return Err(refuse("the features, or their order, are not those the model file was made for; export both again".into()));
+                return Err(refuse(
+                    "the features, or their order, are not those the model file was made for; export both again".into(),
+                ));
             }
             if model.weights.spec().features != manifest.features.names.len() {
                 return Err(refuse("the number of features is not that of the model's input; export both again".into()));
@@ -350,7 +354,11 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     }
     let outputs = &manifest.outputs;
     let is_good = outputs.horizon_ns > 0 && outputs.entry_threshold > 0.0 && outputs.exit_threshold >= 0.0;
-    if is_good { Ok(()) } else { Err("[outputs] needs a horizon and an entry threshold above 0, and an exit threshold of 0 or more".into()) }
+    if is_good {
+        Ok(())
+    } else {
+        Err("[outputs] needs a horizon and an entry threshold above 0, and an exit threshold of 0 or more".into())
+    }
 }
 
 fn list_hash(names: &[String], versions: &[u16]) -> String {
@@ -394,7 +402,10 @@ mod tests {
     #[test]
     fn unknown_and_permuted_features_are_refused() {
         assert!(edited(|_| {}).contains("accepted"));
-        assert!(edited(|manifest| manifest.features.names[3] = "nonsense".into()).contains("`nonsense` is not in this build's registry"));
+        assert!(
+            edited(|manifest| manifest.features.names[3] = "nonsense".into())
+                .contains("`nonsense` is not in this build's registry")
+        );
         assert!(edited(|manifest| manifest.features.versions[0] += 1).contains("train again"));
         assert!(edited(|manifest| manifest.features.names.swap(0, 1)).contains("permuted"));
         let rehashed = |manifest: &mut Manifest| {

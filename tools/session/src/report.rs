@@ -78,6 +78,13 @@ pub struct Report {
     pub notices: Vec<String>,
 }
 
+impl Report {
+    /// Latency by stage, in the order of [`Stage::ALL`].
+    pub fn stages(&self) -> impl Iterator<Item = (Stage, LatencySummary)> {
+        Stage::ALL.into_iter().filter_map(|stage| self.latency_ns.get(stage.name()).map(|summary| (stage, *summary)))
+    }
+}
+
 /// Books compared with an independent witness.
 #[derive(Clone, Copy, Default, Debug, Serialize)]
 pub struct BookChecks {

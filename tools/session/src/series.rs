@@ -158,6 +158,11 @@ mod tests {
     use chronos_market::{Bbo, BookState, Contract, Exchange, FEATURES_MAX, InstrumentId, Level, Price, Qty};
 
     #[test]
+    fn the_features_it_draws_are_registered() {
+        assert!(index_of("imbalance_l5").is_some() && index_of("vpin").is_some());
+    }
+
+    #[test]
     fn a_million_ticks_stay_bounded_and_keep_their_extremes() {
         let instrument = Instrument {
             exchange: Exchange::BinanceSpot,

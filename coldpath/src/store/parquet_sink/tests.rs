@@ -115,6 +115,28 @@ fn report_of(row: &Row) -> ColdRecord {
     })
 }
 
+fn decision_of(row: &Row) -> ColdRecord {
+    ColdRecord::Decision(DecisionTelemetry {
+        recv: Timestamp(int(row, "recv_ns")),
+        instrument: InstrumentId(int(row, "instrument") as u16),
+        seq: id(row, "seq"),
+        inference_ns: id(row, "inference_ns"),
+        tick_ns: id(row, "tick_ns"),
+    })
+}
+
+fn a_decision() -> impl Strategy<Value = ColdRecord> {
+    (any::<i64>(), any::<[u64; 3]>(), any::<u16>()).prop_map(|(recv, [seq, inference_ns, tick_ns], instrument)| {
+        ColdRecord::Decision(DecisionTelemetry {
+            recv: Timestamp(recv),
+            instrument: InstrumentId(instrument),
+            seq,
+            inference_ns,
+            tick_ns,
+        })
+    })
+}
+
 fn a_market_event() -> impl Strategy<Value = ColdRecord> {
     let fields = (any::<[i64; 4]>(), any::<[u64; 2]>(), any::<u16>(), 0..KINDS.len(), 0..2usize, any::<u8>());
     fields.prop_map(|([recv_ns, exchange_ns, price, qty], [seq, id], instrument, kind, side, flags)| {
@@ -185,7 +207,7 @@ proptest! {
 
     #[test]
     fn segments_read_back_equal(
-        records in prop::collection::vec(prop_oneof![3 => a_market_event(), 1 => an_order(), 1 => a_report()], 0..80),
+        records in prop::collection::vec(prop_oneof![3 => a_market_event(), 1 => an_order(), 1 => a_report(), 1 => a_decision()], 0..80),
         rows_per_segment in 1..30usize,
     ) {
         let folder = tempfile::tempdir().expect("folder");
@@ -199,7 +221,8 @@ proptest! {
         prop_assert_eq!(written.rows, records.len() as u64);
 
         let mut expected_names = Vec::new();
-        let tables: [(&str, FromRow, IsOfTable); 3] = [
+        let tables: [(&str, FromRow, IsOfTable); 4] = [
+            ("decisions", decision_of, |record| matches!(record, ColdRecord::Decision(_))),
             ("market", market_of, |record| matches!(record, ColdRecord::Market(_))),
             ("orders", order_of, |record| matches!(record, ColdRecord::Order { .. })),
             ("reports", report_of, |record| matches!(record, ColdRecord::Report(_))),

@@ -4,6 +4,7 @@
 //! venue adds some from time to time.
 
 use super::json::{JsonReader, after};
+use super::scan::scan;
 use super::{
     DecodeError, DecodeSink, Decoder, DepthMessage, EventName, Ignored, LevelChange, LiquidationMessage, MESSAGE_LEVELS_MAX,
     MarkMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage, VenueEvidence,
@@ -40,16 +41,29 @@ impl BinanceDecoder {
     pub fn venue_evidence(&mut self, raw: &[u8]) -> Result<VenueEvidence, DecodeError> {
         self.reader.read(raw, |nodes| Envelope::open(nodes).map(|envelope| envelope.fields.venue_evidence(nodes)))
     }
-}
 
-impl Decoder for BinanceDecoder {
-    fn decode(&mut self, raw: &[u8], recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
+    /// Decodes any message, the usual ones too.
+    pub(super) fn decode_general<T>(
+        &mut self,
+        raw: &[u8],
+        use_message: &mut impl FnMut(&Message<'_>) -> T,
+    ) -> Result<T, DecodeError> {
         let levels = &mut self.levels;
         self.reader.read(raw, |nodes| {
             let message = Envelope::open(nodes)?.message(nodes, levels)?;
-            out.message(recv, &message);
-            Ok(())
+            Ok(use_message(&message))
         })
+    }
+}
+
+impl Decoder for BinanceDecoder {
+    #[inline]
+    fn decode(&mut self, raw: &[u8], recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
+        if let Some(message) = scan(raw, &mut self.levels) {
+            out.message(recv, &message);
+            return Ok(());
+        }
+        self.decode_general(raw, &mut |message: &Message<'_>| out.message(recv, message))
     }
 }
 
@@ -97,11 +111,11 @@ impl<'a> Envelope<'a> {
             return Err(DecodeError::Unrecognised);
         }
         // The envelope has two fields; a bare payload is recognised by its first one.
-        for (key, value) in entries(nodes, 0) {
+        for (place, (key, value)) in entries(nodes, 0).enumerate() {
             match key {
                 "stream" => stream = string(nodes, value),
                 "data" => data = Some(value),
-                _ if data.is_none() && stream.is_none() => break,
+                _ if place == 0 => break,
                 _ => {}
             }
         }
@@ -313,7 +327,7 @@ impl Fields {
 }
 
 /// Whether a stream is `<symbol>@depth5`, `10` or `20`, at any speed.
-fn is_partial_depth(stream: &str) -> bool {
+pub(super) fn is_partial_depth(stream: &str) -> bool {
     let kind = stream.split('@').nth(1).unwrap_or("");
     matches!(kind, "depth5" | "depth10" | "depth20")
 }
@@ -412,9 +426,15 @@ fn read_qty(nodes: &[Node<'_>], at: usize, name: &'static str) -> Result<Qty, De
 
 /// A time in nanoseconds, from ms or, where the stream was asked for them, us.
 fn read_time(nodes: &[Node<'_>], at: usize, name: &'static str) -> Result<i64, DecodeError> {
-    let value = i64::try_from(required_unsigned(nodes, at, name)?).map_err(|_| DecodeError::OutOfRange(name))?;
-    match TimeUnit::of_magnitude(value) {
-        Some(unit @ (TimeUnit::Millis | TimeUnit::Micros)) => value.checked_mul(unit.nanos()).ok_or(DecodeError::OutOfRange(name)),
-        _ => Err(DecodeError::OutOfRange(name)),
+    time_ns(required_unsigned(nodes, at, name)?).ok_or(DecodeError::OutOfRange(name))
+}
+
+/// A time in nanoseconds; `None` where it is in neither ms nor us.
+#[inline]
+pub(super) fn time_ns(value: u64) -> Option<i64> {
+    let value = i64::try_from(value).ok()?;
+    match TimeUnit::of_magnitude(value)? {
+        unit @ (TimeUnit::Millis | TimeUnit::Micros) => value.checked_mul(unit.nanos()),
+        TimeUnit::Seconds | TimeUnit::Nanos => None,
     }
 }

@@ -6,6 +6,7 @@
 mod binance;
 mod capture_line;
 mod json;
+mod scan;
 
 pub use binance::BinanceDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};

@@ -7,32 +7,42 @@ const BUCKETS: usize = 64;
 
 /// `N` sums over the last `seconds` of logical time.
 ///
-/// The window is a ring of 64 buckets with edges on multiples of their width since the epoch, the newest one under way. Sums are
-/// made anew from the buckets at each reading, so that rounding errors do not gather, and what is read depends only on what was
-/// added when. Times must not decrease.
+/// The window is 64 buckets with edges on multiples of their width since the epoch, the newest one under way. The sums are made
+/// anew from the buckets whenever one of them has passed, so that rounding errors do not gather, and what is read depends only on
+/// what was added when. Times must not decrease.
 #[derive(Clone, Debug)]
 pub(super) struct SlidingSums<const N: usize> {
-    width_ns: i64,
-    /// Number of the newest bucket since the epoch.
-    newest: i64,
     /// First instant after the newest bucket.
     newest_end_ns: i64,
-    buckets: [[f64; N]; BUCKETS],
+    newest: [f64; N],
+    /// Sums of the passed buckets, once they were asked for.
+    passed_sums: Option<[f64; N]>,
+    width_ns: i64,
+    /// Number of the newest bucket since the epoch.
+    number: i64,
+    /// The passed buckets, each at its number modulo their count; the newest one's place is zero.
+    passed: [[f64; N]; BUCKETS],
 }
 
 impl<const N: usize> SlidingSums<N> {
     /// An empty window.
     pub(super) fn new(seconds: u32) -> Self {
         let width_ns = (i64::from(seconds) * NANOS_PER_SECOND / BUCKETS as i64).max(1);
-        SlidingSums { width_ns, newest: 0, newest_end_ns: i64::MIN, buckets: [[0.0; N]; BUCKETS] }
+        SlidingSums {
+            newest_end_ns: i64::MIN,
+            newest: [0.0; N],
+            passed_sums: None,
+            width_ns,
+            number: 0,
+            passed: [[0.0; N]; BUCKETS],
+        }
     }
 
     /// Adds to the sums at `now`.
     #[inline]
     pub(super) fn add(&mut self, now: Timestamp, values: [f64; N]) {
         self.advance(now);
-        let bucket = &mut self.buckets[slot(self.newest)];
-        for (sum, value) in bucket.iter_mut().zip(values) {
+        for (sum, value) in self.newest.iter_mut().zip(values) {
             *sum += value;
         }
     }
@@ -41,23 +51,16 @@ impl<const N: usize> SlidingSums<N> {
     #[inline]
     pub(super) fn sums(&mut self, now: Timestamp) -> [f64; N] {
         self.advance(now);
-        // Four chains of additions, so that one does not wait for the other.
-        let mut chains = [[0.0; N]; 4];
-        for group in self.buckets.chunks_exact(chains.len()) {
-            for (chain, bucket) in chains.iter_mut().zip(group) {
-                for (sum, value) in chain.iter_mut().zip(bucket) {
-                    *sum += value;
-                }
-            }
-        }
-        let [a, b, c, d] = chains;
-        std::array::from_fn(|place| (a[place] + b[place]) + (c[place] + d[place]))
+        let passed = *self.passed_sums.get_or_insert_with(|| sum(&self.passed));
+        std::array::from_fn(|place| passed[place] + self.newest[place])
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.newest_end_ns = i64::MIN;
-        self.buckets = [[0.0; N]; BUCKETS];
+        self.newest = [0.0; N];
+        self.passed_sums = None;
+        self.passed = [[0.0; N]; BUCKETS];
     }
 
     #[inline]
@@ -68,18 +71,38 @@ impl<const N: usize> SlidingSums<N> {
     }
 
     fn roll(&mut self, now: Timestamp) {
-        let bucket = now.0.div_euclid(self.width_ns);
-        let steps = bucket - self.newest;
+        let number = now.0.div_euclid(self.width_ns);
+        let steps = number - self.number;
+        if steps == 0 && self.newest_end_ns > i64::MIN {
+            // The bucket at the end of time has no end.
+            return;
+        }
+        self.passed[slot(self.number)] = std::mem::replace(&mut self.newest, [0.0; N]);
+        self.passed_sums = None;
         if (0..BUCKETS as i64).contains(&steps) {
-            for passed in self.newest + 1..=bucket {
-                self.buckets[slot(passed)] = [0.0; N];
+            for empty in self.number + 1..=number {
+                self.passed[slot(empty)] = [0.0; N];
             }
         } else {
-            self.buckets = [[0.0; N]; BUCKETS];
+            self.passed = [[0.0; N]; BUCKETS];
         }
-        self.newest = bucket;
-        self.newest_end_ns = bucket.saturating_add(1).saturating_mul(self.width_ns);
+        self.number = number;
+        self.newest_end_ns = number.saturating_add(1).saturating_mul(self.width_ns);
     }
+}
+
+fn sum<const N: usize>(buckets: &[[f64; N]; BUCKETS]) -> [f64; N] {
+    // Four chains of additions, so that one does not wait for the other.
+    let mut chains = [[0.0; N]; 4];
+    for group in buckets.chunks_exact(chains.len()) {
+        for (chain, bucket) in chains.iter_mut().zip(group) {
+            for (sum, value) in chain.iter_mut().zip(bucket) {
+                *sum += value;
+            }
+        }
+    }
+    let [a, b, c, d] = chains;
+    std::array::from_fn(|place| (a[place] + b[place]) + (c[place] + d[place]))
 }
 
 #[inline]

@@ -178,3 +178,34 @@ fn quantity(notional_quote: f64, bbo: Bbo, side: Side, instrument: &Instrument) 
     let lots = (notional_quote / one_lot).floor().clamp(0.0, (i64::MAX / QTY_SCALE) as f64) as i64;
     Qty(lots.saturating_mul(instrument.lot.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chronos_market::{Contract, Exchange, Level};
+
+    #[test]
+    fn the_features_it_reads_are_registered() {
+        assert!(index_of("imbalance_l1").is_some() && index_of("ofi_l1_1s").is_some());
+    }
+
+    #[test]
+    fn quantities_are_whole_lots_below_the_notional_on_both_kinds_of_contract() {
+        let level = |price: i64| Level { price: Price(price * PRICE_SCALE), qty: Qty(QTY_SCALE) };
+        let bbo = Bbo { bid: level(50_000), ask: level(50_001) };
+        let instrument = |contract, lot| Instrument {
+            exchange: Exchange::BinanceUsdm,
+            symbol: "X".into(),
+            tick: Price(1),
+            lot: Qty(lot),
+            contract,
+        };
+        let linear = instrument(Contract::spot(), QTY_SCALE / 1_000);
+        // 1000 / 50001 = 0.019999: 19 lots of 0.001. At the bid it is just 20.
+        assert_eq!(quantity(1_000.0, bbo, Side::Buy, &linear), Qty(19 * QTY_SCALE / 1_000));
+        assert_eq!(quantity(1_000.0, bbo, Side::Sell, &linear), Qty(20 * QTY_SCALE / 1_000));
+        let inverse = instrument(Contract::inverse(100), QTY_SCALE);
+        assert_eq!(quantity(1_050.0, bbo, Side::Buy, &inverse), Qty(10 * QTY_SCALE));
+        assert_eq!(quantity(99.0, bbo, Side::Buy, &inverse), Qty::ZERO);
+    }
+}

@@ -10,8 +10,9 @@ use crate::predictor::Predictor;
 use crate::risk::{Risk, RiskCheck, RiskLimits, TradingState};
 use crate::stopwatch::{Started, Stopwatch};
 use chronos_market::{
-    BookState, ColdRecord, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, NewOrder, OrderCommand,
-    OrderId, ParameterBlock, Price, ReportBuffer, StaleReason, Timestamp, Venue, Window, canonical_command, canonical_report,
+    BookState, ColdRecord, DecisionTelemetry, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, NewOrder,
+    OrderCommand, OrderId, ParameterBlock, Price, ReportBuffer, StaleReason, Timestamp, Venue, Window, canonical_command,
+    canonical_report,
 };
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -26,8 +27,8 @@ pub struct TradeConfig {
     pub limits: RiskLimits,
     /// Event-time windows for parameters from the cold path.
     pub windows: WindowSchedule,
-    /// Whether market events go to the cold path, to be recorded.
-    pub record_market: bool,
+    /// Whether market events and telemetry go to the cold path, to be recorded.
+    pub is_recording: bool,
 }
 
 /// Event-time windows: what is learnt from `[k * window_ns, (k + 1) * window_ns)` takes effect `lag_ns` after its end.
@@ -133,7 +134,7 @@ pub struct Trade<S, V, O> {
     open_window: Option<i64>,
     ended_windows: VecDeque<Window>,
     deferred: Vec<MarketEvent>,
-    observed: Option<Frame>,
+    observed: Option<(Frame, DecisionTelemetry)>,
     out: OrderBuffer,
     reports: ReportBuffer,
     order_bytes: OrderBytes,
@@ -250,6 +251,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if self.account.fills() > 0 && self.risk.on_loss(self.net_quote()) {
             self.journal_state();
         }
+        let mut inference_ns = 0;
         let prediction = match self.predictors.get_mut(frame.instrument.index()) {
             None => Some(None),
             Some(predictor) => {
@@ -257,7 +259,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                 self.counters.inferences += 1;
                 let result = predictor.step(frame, &self.parameters.embedding).copied();
                 let is_failing = predictor.is_failing();
-                self.latencies.record(Stage::Inference, self.stopwatch.elapsed_ns(begun));
+                inference_ns = self.stopwatch.elapsed_ns(begun);
+                self.latencies.record(Stage::Inference, inference_ns);
                 if result.is_err() {
                     self.counters.inference_failures += 1;
                     if is_failing && self.risk.state() == TradingState::Active {
@@ -276,8 +279,10 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             self.latencies.record(Stage::Decision, self.stopwatch.elapsed_ns(begun));
             self.route();
         }
-        self.latencies.record(Stage::DecisionTick, self.stopwatch.elapsed_ns(started));
-        self.observed = Some(*frame);
+        let tick_ns = self.stopwatch.elapsed_ns(started);
+        self.latencies.record(Stage::DecisionTick, tick_ns);
+        let (recv, instrument, seq) = (self.now, frame.instrument, frame.seq);
+        self.observed = Some((*frame, DecisionTelemetry { recv, instrument, seq, inference_ns, tick_ns }));
     }
 
     /// Does what may wait until the decision is made: the simulated venue and the cold path see the market, the observer the tick.
@@ -286,7 +291,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         for event in &self.deferred {
             self.venue.on_market(event);
         }
-        if self.config.record_market {
+        if self.config.is_recording {
             for place in 0..self.deferred.len() {
                 self.send_cold(ColdRecord::Market(self.deferred[place]));
             }
@@ -584,11 +589,14 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
 
     /// The sample for the regime, and the observer's turn.
     fn observe(&mut self) {
-        let Some(frame) = self.observed.take() else { return };
+        let Some((frame, telemetry)) = self.observed.take() else { return };
         if frame.book == BookState::Synced && frame.bbo.is_two_sided() {
             let recv = Timestamp(frame.recv_ns);
             self.open_window.get_or_insert(frame.recv_ns.div_euclid(self.config.windows.window_ns.max(1)));
             self.send_cold(ColdRecord::Sample { recv, instrument: frame.instrument, mid: frame.bbo.mid() });
+        }
+        if self.config.is_recording {
+            self.send_cold(ColdRecord::Decision(telemetry));
         }
         let net_quote = if self.account.fills() > 0 { self.net_quote() } else { 0 };
         self.observer.frame(&frame, net_quote);

@@ -227,7 +227,9 @@ mod tests {
     fn every_compression_gives_the_same_lines() {
         let text = b"one\n\nthree with words\nlast without newline";
         let expected = ["one", "", "three with words", "last without newline"].map(str::to_owned).to_vec();
-        for bytes in [text.to_vec(), gzip(text), zstd::encode_all(&text[..], 1).unwrap(), [gzip(&text[..8]), gzip(&text[8..])].concat()] {
+        for bytes in
+            [text.to_vec(), gzip(text), zstd::encode_all(&text[..], 1).unwrap(), [gzip(&text[..8]), gzip(&text[8..])].concat()]
+        {
             assert_eq!(lines_of(&bytes), (expected.clone(), None, 0));
         }
         assert_eq!(lines_of(b""), (vec![], None, 0));

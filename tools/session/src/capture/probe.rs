@@ -2,9 +2,7 @@
 
 use super::lines::Line;
 use super::{CaptureError, open_lines};
-use chronos_market::decode::{
-    BinanceDecoder, DecodeSink, Decoder, LevelChange, Message, VenueEvidence, split_capture_line,
-};
+use chronos_market::decode::{BinanceDecoder, DecodeSink, Decoder, LevelChange, Message, VenueEvidence, split_capture_line};
 use chronos_market::{Exchange, Price, Qty, TimeUnit, Timestamp};
 use std::collections::BTreeMap;
 use std::path::Path;

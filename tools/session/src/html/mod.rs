@@ -1,0 +1,331 @@
+//! The report as one HTML file that opens anywhere: no script, style, font or picture from outside.
+//!
+//! Plots are SVG drawn here. A small script adds a read-out under the pointer; without it everything is there to read. The file
+//! stays under 5 MB however long the session was: what is drawn has a budget of points that the instruments share.
+
+mod axis;
+mod latency;
+mod market;
+mod plot;
+
+pub use latency::{LatencyCurve, latency_curves};
+
+use crate::format::{clock_utc, count, date_utc, decimal, duration_ns, money, span_ns, words};
+use crate::report::{InstrumentReport, LatencySummary, Report};
+use crate::series::{InstrumentSeries, Series};
+use axis::minus;
+
+/// Columns of one instrument's plots, and of all of them together: points between are drawn as bands.
+const COLUMNS: (usize, usize) = (1_000, 16_000);
+/// Marks for fills in one instrument's plot, and of all of them together.
+const MARKS: (usize, usize) = (5_000, 20_000);
+/// Rows of a table; what comes after is counted.
+const ROWS_MAX: usize = 200;
+
+/// What one instrument may put on the page.
+#[derive(Clone, Copy, Debug)]
+struct SpaceBudget {
+    columns: usize,
+    marks: usize,
+}
+
+/// The page.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn of(report: &chronos_session::report::Report, series: &chronos_session::series::Series, latencies: &chronos_pipeline::latency::Latencies) -> std::io::Result<()> {
+/// use chronos_session::html::{latency_curves, render};
+/// std::fs::write("report.html", render(report, series, &latency_curves(latencies)))
+/// # }
+/// ```
+pub fn render(report: &Report, series: &Series, latency_curves: &[LatencyCurve]) -> String {
+    let symbols = some_of(report.instruments.iter().map(|instrument| instrument.symbol.as_str()), 4);
+    let symbols = if symbols.is_empty() { "no instrument".into() } else { symbols };
+    let span = span(series);
+    let mut page = String::with_capacity(1 << 20);
+    page.push_str(&format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n\
+         <title>Replay of {}{}</title>\n<style>\n{}</style></head>\n<body><main>\n",
+        escape(&symbols),
+        span.map(|(from, _)| format!(", {}", date_utc(from))).unwrap_or_default(),
+        include_str!("page.css"),
+    ));
+    page.push_str(include_str!("marks.svg"));
+    push_header(&mut page, report, &symbols, span);
+    push_notices(&mut page, report);
+    push_figures(&mut page, report, series);
+    let drawn = series.instruments.len().max(1);
+    let budget = SpaceBudget { columns: COLUMNS.0.min(COLUMNS.1 / drawn), marks: MARKS.0.min(MARKS.1 / drawn) };
+    for of_one in &series.instruments {
+        push_instrument(&mut page, report, of_one, budget);
+    }
+    latency::push_latency(&mut page, report, latency_curves);
+    push_tables(&mut page, report);
+    page.push_str(&format!("</main>\n<script>\n{}</script>\n</body></html>\n", include_str!("page.js")));
+    page
+}
+
+/// First and last instant that something is known of.
+fn span(series: &Series) -> Option<(i64, i64)> {
+    let points = series.instruments.iter().flat_map(|one| one.points.iter().map(|point| point.recv_ns));
+    let instants = || points.clone().chain(series.instruments.iter().flat_map(|one| one.fills.iter().map(|fill| fill.recv_ns)));
+    instants().min().zip(instants().max())
+}
+
+fn push_header(page: &mut String, report: &Report, symbols: &str, span: Option<(i64, i64)>) {
+    let mut venues: Vec<&str> = report.instruments.iter().map(|instrument| instrument.venue).collect();
+    venues.sort_unstable();
+    venues.dedup();
+    page.push_str(&format!("<header><p class=\"kind\">Chronos replay</p><h1>{}</h1>\n<p>", escape(symbols)));
+    if !venues.is_empty() {
+        page.push_str(&format!("{} <span class=\"dot\">·</span> ", escape(&some_of(venues.into_iter(), 4))));
+    }
+    match span {
+        Some((from, to)) => {
+            let date_of_end = if date_utc(from) == date_utc(to) { String::new() } else { date_utc(to) + " " };
+            page.push_str(&format!(
+                "{} {} to {date_of_end}{} UTC <span class=\"dot\">·</span> {}",
+                date_utc(from),
+                clock_utc(from, 3),
+                clock_utc(to, 3),
+                span_ns(to.abs_diff(from))
+            ));
+        }
+        None => page.push_str("no decision tick"),
+    }
+    page.push_str("</p>\n");
+    let files = some_of(report.sources.iter().map(|source| source.path.as_str()), 3);
+    page.push_str(&format!("<p class=\"files\">{}</p></header>\n", if files.is_empty() { "no files".into() } else { escape(&files) }));
+}
+
+fn push_notices(page: &mut String, report: &Report) {
+    if report.notices.is_empty() {
+        return;
+    }
+    page.push_str("<ul class=\"notices\">\n");
+    for notice in report.notices.iter().take(ROWS_MAX) {
+        page.push_str(&format!("<li>{}</li>\n", escape(notice)));
+    }
+    if report.notices.len() > ROWS_MAX {
+        page.push_str(&format!("<li>and {} more</li>\n", count((report.notices.len() - ROWS_MAX) as u64)));
+    }
+    page.push_str("</ul>\n");
+}
+
+/// The row of figures at the top.
+fn push_figures(page: &mut String, report: &Report, series: &Series) {
+    let whole = report.latency_ns.get("tick_to_trade").copied().unwrap_or_default();
+    let latency = |nanos| if whole.count == 0 { "n/a".into() } else { duration_ns(nanos) };
+    let LatencySummary { count: measured, p50, p99, p999, max } = whole;
+    let rejects: u64 = report.rejects.values().sum();
+    let (makers, fills) = series
+        .instruments
+        .iter()
+        .flat_map(|one| &one.fills)
+        .fold((0u64, 0u64), |(makers, fills), fill| (makers + u64::from(fill.is_maker), fills + 1));
+    let makers = if fills == 0 { "none".into() } else { format!("{} % maker", decimal(makers as f64 / fills as f64 * 100.0, 0)) };
+    let checks = report.book_checks;
+    let checked = match (checks.compared, checks.mismatched + checks.crossed) {
+        (0, _) => "not compared".into(),
+        (_, 0) => "all equal".into(),
+        _ => format!("{} differ, {} crossed", count(checks.mismatched), count(checks.crossed)),
+    };
+    let per_s = if report.messages_per_s.is_finite() { report.messages_per_s.max(0.0) as u64 } else { 0 };
+    let figures = [
+        ("Messages", count(report.messages), format!("{} a second", count(per_s))),
+        ("Tick to trade p50", latency(p50), format!("of {} measured", count(measured))),
+        ("Tick to trade p99", latency(p99), format!("p99.9 is {}", latency(p999))),
+        ("Tick to trade max", latency(max), "slowest of all".into()),
+        ("Orders", count(report.orders), format!("{} refused by risk", count(rejects))),
+        ("Fills", count(report.fills), makers),
+        ("Net profit", money(report.pnl_quote), format!("after fees of {}", money(report.fees_quote))),
+        ("Book checks", count(checks.compared), checked),
+    ];
+    page.push_str("<dl class=\"figures\">\n");
+    for (name, value, note) in figures {
+        page.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd><dd class=\"note\">{}</dd></div>\n", minus(value), minus(note)));
+    }
+    page.push_str("</dl>\n");
+}
+
+fn push_instrument(page: &mut String, report: &Report, series: &InstrumentSeries, budget: SpaceBudget) {
+    let known = report.instruments.iter().find(|one| one.symbol == series.symbol && one.venue == series.venue);
+    page.push_str(&format!("<section><h2>{} <small>{}</small></h2>\n", escape(&series.symbol), escape(series.venue)));
+    if let Some(InstrumentReport { tick, lot, position, synced, inverse, .. }) = known {
+        page.push_str(&format!(
+            "<p class=\"facts\">{}tick {} <span class=\"dot\">·</span> lot {} <span class=\"dot\">·</span> position at the end {} \
+             <span class=\"dot\">·</span> book {} at the end</p>\n",
+            if *inverse { "inverse contract <span class=\"dot\">·</span> " } else { "" },
+            escape(tick),
+            escape(lot),
+            escape(&minus(position.clone())),
+            if *synced { "in sync" } else { "<strong>not in sync</strong>" },
+        ));
+    }
+    // The mid price stands between two ticks at most half a tick from either.
+    let tick_decimals = known.and_then(|known| known.tick.split_once('.')).map(|(_, decimals)| decimals.trim_end_matches('0').len());
+    let price_decimals = match tick_decimals {
+        Some(decimals) => (decimals + 1).min(10),
+        None => 4,
+    };
+    market::push_panels(page, series, price_decimals, budget);
+    page.push_str("</section>\n");
+}
+
+fn push_tables(page: &mut String, report: &Report) {
+    let pairs = |rows: &[(&str, u64)]| rows.iter().map(|(name, value)| vec![(*name).to_owned(), count(*value)]).collect::<Vec<_>>();
+    page.push_str("<section class=\"tables\">\n");
+    push_table(
+        page,
+        "Market data",
+        &[],
+        pairs(&[
+            ("messages", report.messages),
+            ("of no use here", report.ignored),
+            ("malformed", report.malformed),
+            ("gaps", report.gaps),
+            ("resyncs", report.resyncs),
+            ("out of time order", report.time_reversals),
+            ("trades", report.trades),
+        ]),
+    );
+    let checks = report.book_checks;
+    push_table(
+        page,
+        "Book checks",
+        &[],
+        pairs(&[("compared", checks.compared), ("mismatched", checks.mismatched), ("crossed", checks.crossed)]),
+    );
+    push_table(
+        page,
+        "Decisions",
+        &[],
+        pairs(&[
+            ("decision ticks", report.features),
+            ("inferences", report.inferences),
+            ("signals", report.signals),
+            ("orders", report.orders),
+            ("fills", report.fills),
+            ("frames skipped", report.frames_skipped),
+        ]),
+    );
+    let counted = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+        counts.iter().map(|(name, value)| vec![words(name), count(*value)]).collect::<Vec<_>>()
+    };
+    push_table(page, "Refused by risk", &[], counted(&report.rejects));
+    push_table(page, "Regimes, parameter blocks", &[], counted(&report.regimes));
+    push_table(page, "Dropped, by ring", &[], counted(&report.dropped));
+    page.push_str("</section>\n<section>\n");
+    let instrument = |one: &InstrumentReport| {
+        vec![
+            one.symbol.clone(),
+            one.venue.to_owned(),
+            one.tick.clone(),
+            one.lot.clone(),
+            one.tick_source.to_owned(),
+            if one.inverse { "inverse" } else { "linear" }.to_owned(),
+            if one.synced { "in sync" } else { "not in sync" }.to_owned(),
+            minus(one.position.clone()),
+        ]
+    };
+    let head = ["Symbol", "Venue", "Tick", "Lot", "Steps from", "Contract", "Book", "Position"];
+    push_table(page, "Instruments", &head, report.instruments.iter().map(instrument).collect());
+    let source = |one: &crate::report::SourceReport| {
+        vec![
+            one.path.clone(),
+            one.format.to_owned(),
+            one.compression.to_owned(),
+            one.venue.to_owned(),
+            some_of(one.symbols.iter().map(String::as_str), 8),
+            one.time_unit.clone(),
+            count(one.lines),
+        ]
+    };
+    let head = ["Source", "Format", "Compression", "Venue", "Symbols", "Times in", "Lines"];
+    push_table(page, "Sources", &head, report.sources.iter().map(source).collect());
+    let run = [
+        ("engine", report.engine.as_str()),
+        ("model", &report.model),
+        ("model SHA-256", report.model_sha256.as_deref().unwrap_or("none")),
+        ("topology", report.topology),
+        ("trading at the end", report.trading_state),
+        ("configuration SHA-256", &report.config_hash),
+        ("digest of orders and reports", &report.digest),
+        ("wall time", &format!("{} s", decimal(report.wall_s, 2))),
+        ("report", report.schema),
+    ];
+    push_table(page, "Run", &[], run.into_iter().map(|(name, value)| vec![name.to_owned(), value.to_owned()]).collect());
+    page.push_str("</section>\n");
+}
+
+/// Writes a table; with no `head`, of names and values. Columns of figures stand to the right. All text is escaped here.
+fn push_table(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>) {
+    page.push_str("<div class=\"table\">");
+    if !title.is_empty() {
+        page.push_str(&format!("<h3>{}</h3>", escape(title)));
+    }
+    if rows.is_empty() {
+        page.push_str("<p class=\"empty\">none</p></div>\n");
+        return;
+    }
+    let columns = rows.first().map_or(0, Vec::len);
+    let class = |place: usize| {
+        let figures = rows.iter().all(|row| row.get(place).is_some_and(|cell| is_figure(cell)));
+        if figures { " class=\"figure\"" } else { "" }
+    };
+    let classes: Vec<&str> = (0..columns).map(class).collect();
+    page.push_str("<table>");
+    if !head.is_empty() {
+        page.push_str("<thead><tr>");
+        for (name, class) in head.iter().zip(&classes) {
+            page.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(name)));
+        }
+        page.push_str("</tr></thead>");
+    }
+    page.push_str("<tbody>\n");
+    for row in rows.iter().take(ROWS_MAX) {
+        page.push_str("<tr>");
+        for (place, (cell, class)) in row.iter().zip(&classes).enumerate() {
+            let (open, close) = if place == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
+            page.push_str(&format!("<{open}{class}>{}</{close}>", escape(cell)));
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody></table>");
+    if rows.len() > ROWS_MAX {
+        page.push_str(&format!("<p class=\"note\">and {} more</p>", count((rows.len() - ROWS_MAX) as u64)));
+    }
+    page.push_str("</div>\n");
+}
+
+/// Whether a cell is a number with or without a unit (and no hash that begins with a digit).
+fn is_figure(cell: &str) -> bool {
+    cell == "n/a" || (cell.starts_with(|first: char| first.is_ascii_digit() || first == '\u{2212}') && cell.chars().count() <= 24)
+}
+
+/// The first few of a list, and how many more there are.
+fn some_of<'a>(items: impl Iterator<Item = &'a str>, shown_max: usize) -> String {
+    let items: Vec<&str> = items.collect();
+    let shown = items.iter().take(shown_max).copied().collect::<Vec<_>>().join(", ");
+    if items.len() > shown_max { format!("{shown} and {} more", items.len() - shown_max) } else { shown }
+}
+
+/// Text as it may stand between tags and in quoted attributes. Control characters, which HTML does not allow, become U+FFFD.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            control if control.is_control() && !control.is_whitespace() => escaped.push('\u{fffd}'),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

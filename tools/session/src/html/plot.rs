@@ -1,0 +1,178 @@
+//! A plot area in SVG that stretches to the width it is given: lines keep their weight and text its size.
+//!
+//! Lines are paths in a grid of [`GRID`] steps a side, stretched with `preserveAspectRatio="none"`; labels, grid lines and marks
+//! stand in per cent of the plot area, so nothing is scaled that should not be.
+
+use super::axis::{Range, Tick};
+use super::escape;
+
+/// Steps of the grid that paths are drawn in, along either side.
+pub(super) const GRID: f64 = 4_000.0;
+
+/// What surrounds the lines of a plot.
+pub(super) struct Axes<'a> {
+    /// Class of the plot, which sets its height.
+    pub(super) class: &'a str,
+    /// What the plot shows, for those who cannot see it.
+    pub(super) description: &'a str,
+    /// Marks of the vertical axis.
+    pub(super) y: &'a [Tick],
+    /// Marks of the horizontal axis.
+    pub(super) x: &'a [Tick],
+    /// Whether the horizontal axis has its labels here.
+    pub(super) x_labels: bool,
+}
+
+/// Writes a plot: axes, then `lines` in grid units, then `marks` in per cent.
+pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: &str) {
+    page.push_str(&format!(
+        "<div class=\"plot {}{}\"><svg role=\"img\" aria-label=\"{}\">\n<g class=\"grid\">",
+        axes.class,
+        if axes.x_labels { " labelled" } else { "" },
+        escape(axes.description)
+    ));
+    for tick in axes.y {
+        let y = percent(100.0 - tick.place);
+        page.push_str(&format!("<line x2=\"100%\" y1=\"{y}%\" y2=\"{y}%\"/>"));
+    }
+    for tick in axes.x {
+        let x = percent(tick.place);
+        page.push_str(&format!("<line x1=\"{x}%\" x2=\"{x}%\" y2=\"100%\"/>"));
+    }
+    page.push_str("</g><g class=\"y\">");
+    for tick in axes.y {
+        page.push_str(&format!("<text x=\"-8\" y=\"{}%\" dy=\".33em\">{}</text>", percent(100.0 - tick.place), escape(&tick.label)));
+    }
+    page.push_str("</g>");
+    if axes.x_labels {
+        page.push_str("<g class=\"x\">");
+        for (place, tick) in axes.x.iter().enumerate() {
+            // The last label stays inside. On a narrower page every second label goes, of long ones three in four.
+            let end = if tick.place > 95.0 { " end" } else { "" };
+            let spare = match place % 4 {
+                1 | 3 => " spare",
+                2 if tick.label.len() > 8 => " rare",
+                _ => "",
+            };
+            page.push_str(&format!(
+                "<text class=\"t{end}{spare}\" x=\"{}%\" y=\"100%\" dy=\"1.5em\">{}</text>",
+                percent(tick.place),
+                escape(&tick.label)
+            ));
+        }
+        page.push_str("</g>");
+    }
+    page.push_str(&format!(
+        "<svg width=\"100%\" height=\"100%\" viewBox=\"0 0 {GRID} {GRID}\" preserveAspectRatio=\"none\">{lines}</svg>{marks}\
+         <line class=\"cross\" y2=\"100%\"/></svg></div>\n"
+    ));
+}
+
+/// One interval of a series: it ends at `x` (0 to 1), ran from `low` to `high`, and shows as `value`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Step {
+    pub(super) x: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) value: f64,
+}
+
+impl Step {
+    fn is_finite(&self) -> bool {
+        self.low.is_finite() && self.high.is_finite() && self.value.is_finite()
+    }
+}
+
+/// A band from low to high and a line, both in steps: a value holds until the next one. What is not finite leaves a gap.
+pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
+    let y = |value| grid(1.0 - range.fraction(value));
+    let (mut band, mut line) = (String::new(), String::new());
+    for run in steps.split(|step| !step.is_finite()) {
+        let Some(first) = run.first() else { continue };
+        line.push_str(&format!("M{} {}", grid(first.x), y(first.value)));
+        let mut drawn = y(first.value);
+        for step in run.iter().skip(1) {
+            line.push_str(&format!("H{}", grid(step.x)));
+            if y(step.value) != drawn {
+                drawn = y(step.value);
+                line.push_str(&format!("V{drawn}"));
+            }
+        }
+        if run.len() == 1 {
+            line.push_str("h0");
+        }
+        if run.iter().all(|step| y(step.low) == y(step.high)) {
+            continue;
+        }
+        band.push_str(&format!("M{} {}", grid(first.x), y(first.high)));
+        for step in run.iter().skip(1) {
+            band.push_str(&format!("V{}H{}", y(step.high), grid(step.x)));
+        }
+        for pair in run.windows(2).rev() {
+            if let [before, step] = pair {
+                band.push_str(&format!("V{}H{}", y(step.low), grid(before.x)));
+            }
+        }
+        band.push('Z');
+    }
+    let band = if band.is_empty() { band } else { format!("<path class=\"band\" d=\"{band}\"/>") };
+    if line.is_empty() { band } else { format!("{band}<path class=\"line\" d=\"{line}\"/>") }
+}
+
+/// A straight-line path through points in fractions of the plot, `y` upwards.
+pub(super) fn line_path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
+    let mut path = String::new();
+    for (x, y) in points {
+        path.push_str(&format!("{}{} {}", if path.is_empty() { 'M' } else { 'L' }, grid(x), grid(1.0 - y)));
+    }
+    path
+}
+
+fn grid(fraction: f64) -> i64 {
+    (fraction.clamp(0.0, 1.0) * GRID).round() as i64
+}
+
+/// Per cent to two decimals, without spare zeros.
+pub(super) fn percent(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0 + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: Range = Range { low: 0.0, high: 4.0 };
+
+    fn step(x: f64, low: f64, high: f64, value: f64) -> Step {
+        Step { x, low, high, value }
+    }
+
+    #[test]
+    fn a_value_holds_until_the_next() {
+        let steps = [step(0.0, 1.0, 1.0, 1.0), step(0.5, 1.0, 1.0, 1.0), step(1.0, 3.0, 3.0, 3.0)];
+        assert_eq!(step_paths(&steps, RANGE), "<path class=\"line\" d=\"M0 3000H2000H4000V1000\"/>");
+    }
+
+    #[test]
+    fn a_band_covers_the_interval_that_ends_at_its_step() {
+        let steps = [step(0.0, 1.0, 1.0, 1.0), step(1.0, 0.0, 4.0, 2.0)];
+        assert_eq!(
+            step_paths(&steps, RANGE),
+            "<path class=\"band\" d=\"M0 3000V0H4000V4000H0Z\"/><path class=\"line\" d=\"M0 3000H4000V2000\"/>"
+        );
+    }
+
+    #[test]
+    fn gaps_and_lone_points() {
+        let nan = f64::NAN;
+        assert_eq!(step_paths(&[], RANGE), "");
+        assert_eq!(step_paths(&[step(0.5, nan, nan, nan)], RANGE), "");
+        let steps = [step(0.0, 1.0, 1.0, 1.0), step(0.5, nan, nan, nan), step(1.0, 3.0, 3.0, 3.0)];
+        assert_eq!(step_paths(&steps, RANGE), "<path class=\"line\" d=\"M0 3000h0M4000 1000h0\"/>");
+    }
+
+    #[test]
+    fn nothing_leaves_the_plot() {
+        assert_eq!(line_path([(-1.0, 2.0), (7.0, f64::INFINITY)]), "M0 0L4000 0");
+    }
+}
