@@ -25,13 +25,18 @@ impl Fixture {
         static FIXTURE: OnceLock<Fixture> = OnceLock::new();
         FIXTURE.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            let config = GeneratorConfig { seed: 7, seconds: 25, ..GeneratorConfig::default() };
+            let config = GeneratorConfig { seed: 7, seconds: 25, depth_interval_ms: 10, ..GeneratorConfig::default() };
             generate_file(&config, &folder.path().join("capture.gz"), &mut |_| {}).unwrap();
             generate_file(&config, &folder.path().join("capture"), &mut |_| {}).unwrap();
             ModelDirectory::create(&folder.path().join("model"), &weights(1), "small").unwrap();
             let base = replayed(&options(folder.path(), "capture.gz", "model"));
             // Otherwise every digest is that of nothing, and equality says nothing.
-            assert!(base.orders > 10 && base.fills > 10, "{} orders, {} fills: too few to tell digests apart", base.orders, base.fills);
+            assert!(
+                base.orders > 10 && base.fills > 10,
+                "{} orders, {} fills: too few to tell digests apart",
+                base.orders,
+                base.fills
+            );
             assert!(base.inferences > 1_000 && base.regimes.values().sum::<u64>() > 0);
             Fixture { folder, base }
         })
@@ -49,10 +54,13 @@ impl Fixture {
 
 fn weights(seed: u64) -> StepWeights {
     let features = registry().len();
-    StepWeights::untrained(
-        &StepSpec { features, d_model: 16, layers: 1, d_state: 4, d_conv: 4, expand: 2, dt_rank: 2, head_hidden: 16 },
-        seed,
-    )
+    let spec = StepSpec { features, d_model: 16, layers: 1, d_state: 4, d_conv: 4, expand: 2, dt_rank: 2, head_hidden: 16 };
+    let mut weights = StepWeights::untrained(&spec, seed);
+    // Louder than an untrained model, so that there are orders to compare.
+    for weight in weights.values_mut(Tensor::Head(Head::Logits, HeadTensor::OutputWeight)) {
+        *weight *= 3.0;
+    }
+    weights
 }
 
 fn options(folder: &Path, capture: &str, model: &str) -> ReplayOptions {
@@ -60,6 +68,7 @@ fn options(folder: &Path, capture: &str, model: &str) -> ReplayOptions {
     config.model.path = folder.join(model).display().to_string();
     // Short windows, so that parameters of the cold path take effect many times.
     (config.parameters.window_ms, config.parameters.lag_ms) = (1_000.0, 100.0);
+    config.decision.horizon_ms = 300.0;
     ReplayOptions { paths: vec![folder.join(capture)], config, ..ReplayOptions::default() }
 }
 
@@ -73,7 +82,10 @@ fn the_same_again_and_from_a_plain_file() {
     assert_eq!(replayed(&fixture.options()).digest, fixture.base.digest);
     let plain = replayed(&options(fixture.folder.path(), "capture", "model"));
     assert_eq!(plain.digest, fixture.base.digest);
-    assert_eq!((plain.pnl_quote, plain.fees_quote, plain.fills), (fixture.base.pnl_quote, fixture.base.fees_quote, fixture.base.fills));
+    assert_eq!(
+        (plain.pnl_quote, plain.fees_quote, plain.fills),
+        (fixture.base.pnl_quote, fixture.base.fees_quote, fixture.base.fills)
+    );
 }
 
 #[test]

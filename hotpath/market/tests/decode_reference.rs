@@ -319,9 +319,7 @@ impl DecodeSink for Kept {
                 prices_and_sizes: [quote.bbo.bid.price.0, quote.bbo.bid.qty.0, quote.bbo.ask.price.0, quote.bbo.ask.qty.0],
                 exchange_ns: quote.exchange_ns,
             },
-            Message::Mark(mark) => {
-                Owned::Mark { symbol: mark.symbol.into(), price: mark.price.0, exchange_ns: mark.exchange_ns }
-            }
+            Message::Mark(mark) => Owned::Mark { symbol: mark.symbol.into(), price: mark.price.0, exchange_ns: mark.exchange_ns },
             Message::Liquidation(order) => Owned::Liquidation {
                 symbol: order.symbol.into(),
                 sells: order.side == Side::Sell,
@@ -539,9 +537,11 @@ proptest! {
         if flips.is_empty() {
             raw.truncate(cut.index(raw.len() + 1));
         }
-        for (place, bit) in flips.iter().filter(|_| !raw.is_empty()) {
-            let place = place.index(raw.len());
-            raw[place] ^= 1 << bit;
+        for (place, bit) in &flips {
+            let count = raw.len().max(1);
+            if let Some(byte) = raw.get_mut(place.index(count)) {
+                *byte ^= 1 << bit;
+            }
         }
         let difference = difference(&mut BinanceDecoder::new(), &raw);
         prop_assert!(difference.is_none(), "{}\n{}", String::from_utf8_lossy(&raw), difference.unwrap_or_default());

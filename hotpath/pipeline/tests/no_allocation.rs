@@ -66,7 +66,7 @@ impl Observer for Nobody {
 /// Receive time and message of each line, in memory before anything is counted.
 fn messages(seconds: u32) -> Vec<(Timestamp, Vec<u8>)> {
     let mut capture = Vec::new();
-    generate(&GeneratorConfig { seconds, ..GeneratorConfig::default() }, &mut capture, &mut |_| {}).unwrap();
+    generate(&GeneratorConfig { seconds, depth_interval_ms: 10, ..GeneratorConfig::default() }, &mut capture, &mut |_| {}).unwrap();
     let lines = capture.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| split_capture_line(line).map(|line| (line.recv, line.message.to_vec())).unwrap()).collect()
 }
@@ -100,14 +100,18 @@ fn a_warm_session_allocates_nothing() {
     let trade = Trade::new(
         &instruments,
         TradeConfig { session: 1, limits: RiskLimits::default(), windows, record_market: true },
-        ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 500_000_000, ..ThresholdConfig::default() }),
+        ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
         Some(MappedJournal::create(&folder.path().join("journal.bin"), 16 << 20).unwrap()),
         ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park },
         Nobody,
     );
-    let config = IngestConfig { tick: TickConfig::default(), features: FeatureConfig::default(), verify: true };
+    let config = IngestConfig {
+        tick: TickConfig { warmup_ticks: 20, ..TickConfig::default() },
+        features: FeatureConfig::default(),
+        verify: true,
+    };
     let ingest = Ingest::new(&instruments, vec![Source { instruments: vec![InstrumentId(0)] }], &config);
     let mut fused = Fused::new(ingest, trade);
 

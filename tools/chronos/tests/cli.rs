@@ -20,7 +20,7 @@ impl Fixture {
             let folder = tempfile::tempdir().unwrap();
             for name in ["capture", "capture.gz"] {
                 let out = folder.path().join(name);
-                succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "8", "--out", &text(&out)]);
+                succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "16", "--out", &text(&out)]);
             }
             let lines = std::fs::read_to_string(folder.path().join("capture")).unwrap();
             Fixture { lines: lines.lines().map(str::to_owned).collect(), folder }
@@ -93,9 +93,31 @@ fn is_told(report: &Value, parts: &[&str]) {
 fn a_json_report_is_one_object_with_every_field() {
     let report = report(&Fixture::get().path("capture.gz"));
     for field in [
-        "schema", "engine", "topology", "config_hash", "model_sha256", "messages", "malformed", "gaps", "resyncs", "trades",
-        "book_checks", "features", "inferences", "signals", "orders", "rejects", "fills", "pnl_quote", "fees_quote", "digest",
-        "frames_skipped", "dropped", "messages_per_s", "wall_s", "latency_ns",
+        "schema",
+        "engine",
+        "topology",
+        "config_hash",
+        "model_sha256",
+        "messages",
+        "malformed",
+        "gaps",
+        "resyncs",
+        "trades",
+        "book_checks",
+        "features",
+        "inferences",
+        "signals",
+        "orders",
+        "rejects",
+        "fills",
+        "pnl_quote",
+        "fees_quote",
+        "digest",
+        "frames_skipped",
+        "dropped",
+        "messages_per_s",
+        "wall_s",
+        "latency_ns",
     ] {
         assert!(report.get(field).is_some(), "no `{field}`");
     }
@@ -229,10 +251,10 @@ fn a_model_is_made_replayed_and_refused_where_its_features_are_unknown() {
 fn the_same_seed_generates_the_same_bytes() {
     let fixture = Fixture::get();
     let again = fixture.path("again.gz");
-    succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "8", "--out", &text(&again)]);
+    succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "16", "--out", &text(&again)]);
     let bytes = std::fs::read(&again).unwrap();
     assert!(bytes == std::fs::read(fixture.path("capture.gz")).unwrap(), "the same seed gave other bytes");
-    succeeds(&["exchange", "generate", "--seed", "4", "--seconds", "8", "--out", &text(&again)]);
+    succeeds(&["exchange", "generate", "--seed", "4", "--seconds", "16", "--out", &text(&again)]);
     assert!(bytes != std::fs::read(&again).unwrap(), "another seed gave the same bytes");
 }
 
