@@ -487,7 +487,7 @@ fn mutate(message: &Json, mutations: &[Mutation]) -> String {
             Mutation::Repeat(place) if !fields.is_empty() => fields.push(fields[place % count].clone()),
             Mutation::Escape(place) if !fields.is_empty() => {
                 let name = &mut fields[place % count].0;
-                if let Some(first) = name.bytes().nth(1).filter(u8::is_ascii_alphanumeric) {
+                if let Some(first) = name.as_bytes().get(1).copied().filter(u8::is_ascii_alphanumeric) {
                     *name = format!("\"\\u{first:04x}{}", &name[2..]);
                 }
             }
