@@ -185,7 +185,8 @@ mod tests {
         let summary = render_in(&report(), 100);
         assert_eq!(fields(&summary, "messages"), ["messages", "1,204,331", "decision ticks", "101,255"]);
         assert_eq!(fields(&summary, "trades"), ["trades", "48,112", "net profit (quote)", "-26.77"]);
-        assert_eq!(fields(&summary, "books compared"), ["books compared", "629", "refused, open orders", "1,031"]);
+        assert_eq!(fields(&summary, "books compared"), ["books compared", "629", "fees (quote)", "0.00123"]);
+        assert_eq!(fields(&summary, "books mismatched"), ["books mismatched", "0", "refused, open orders", "1,031"]);
         assert_eq!(fields(&summary, "regime"), ["regime high volatility", "3"]);
         assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
         assert!(summary.contains("note: model: untrained\n"));

@@ -26,10 +26,14 @@ impl Range {
         if low > high {
             return None;
         }
-        let size = low.abs().max(high.abs());
-        // Below this, steps between ticks are lost in double precision.
-        let half_min = if size > 0.0 { size * 1e-9 } else { 1.0 };
-        let margin = if high - low < half_min { if size > 0.0 { size * 1e-4 } else { 1.0 } } else { (high - low) * 0.06 };
+        // What is so small counts as 0: its powers of ten would leave the range of doubles.
+        let size = Some(low.abs().max(high.abs())).filter(|size| *size > 1e-100);
+        // Below a billionth of the size, steps between ticks are lost in double precision.
+        let margin = match size {
+            None => 1.0,
+            Some(size) if high - low < size * 1e-9 => size * 1e-4,
+            Some(_) => (high - low) * 0.06,
+        };
         Some(Range { low: low - margin, high: high + margin })
     }
 
@@ -275,16 +279,22 @@ mod tests {
             let ticks = range.ticks(ticks_max);
             prop_assert!(!ticks.is_empty() && ticks.len() <= ticks_max + 1, "{:?}", ticks);
             prop_assert!(ticks.iter().all(|tick| (0.0..=100.0).contains(&tick.place)));
-            let values: Vec<f64> = ticks.iter().map(|tick| parsed(&tick.label)).collect();
-            for (value, tick) in values.iter().zip(&ticks) {
-                // The label says where the tick stands.
-                prop_assert!((range.fraction(*value) * 100.0 - tick.place).abs() < 1e-3, "{:?}", tick);
+            // The label says where the tick stands.
+            for tick in &ticks {
+                prop_assert!((range.fraction(parsed(&tick.label)) * 100.0 - tick.place).abs() < 1e-3, "{:?}", tick);
             }
+            // In units of the last decimal, steps and values are whole.
+            let decimals = ticks.iter().filter_map(|tick| tick.label.split_once('.')).map(|(_, decimals)| decimals.len() as i32).max();
+            let unit = 10f64.powi(decimals.unwrap_or(0));
+            let values: Vec<i64> = ticks.iter().map(|tick| (parsed(&tick.label) * unit).round() as i64).collect();
             for pair in values.windows(2) {
                 let step = pair[1] - pair[0];
-                let mantissa = step / 10f64.powi((step * 1.000_001).log10().floor() as i32);
-                prop_assert!([1.0, 2.0, 5.0].iter().any(|round| (mantissa - round).abs() < 1e-3), "{step} in {values:?}");
-                prop_assert!((pair[0] / step - (pair[0] / step).round()).abs() < 1e-3, "{} is no multiple of {step}", pair[0]);
+                let mut digit = step;
+                while digit > 0 && digit % 10 == 0 {
+                    digit /= 10;
+                }
+                prop_assert!([1, 2, 5].contains(&digit), "{step} in {values:?}");
+                prop_assert!(pair[0] % step == 0, "{} is no multiple of {step}", pair[0]);
             }
         }
 

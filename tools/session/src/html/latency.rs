@@ -140,7 +140,14 @@ fn push_curves(page: &mut String, title: &str, curves: &[&LatencyCurve]) {
     let (y, x) = (decades.ticks(), scale.ticks());
     push_plot(
         page,
-        &Axes { class: "price", description: &format!("Percentiles of latency: {title}"), y: &y, x: &x, x_labels: true },
+        &Axes {
+            class: "price",
+            description: &format!("Percentiles of latency: {title}"),
+            y: &y,
+            rule: None,
+            x: &x,
+            x_labels: true,
+        },
         &lines,
         "",
     );

@@ -2,7 +2,7 @@
 
 use super::SpaceBudget;
 use super::axis::{Range, TimeRange};
-use super::plot::{Axes, Step, percent, push_plot, step_paths};
+use super::plot::{Axes, LABEL_LONG, Step, percent, push_plot, step_paths};
 use crate::format::{count, decimal};
 use crate::series::{Fill, InstrumentSeries, Point};
 use chronos_market::Side;
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 /// Cells that fills are gathered in, across and down; finer than an eye tells apart.
 const FILL_CELLS: (f64, f64) = (1_000.0, 300.0);
 
-/// Ticks of the time axis on a wide page; on a narrow one every second label goes.
-const TIME_TICKS_MAX: usize = 10;
+/// Ticks of the time axis, and how many of them where their labels are long.
+const TIME_TICKS: [usize; 2] = [10, 6];
 
 /// One plot over the time axis that all share.
 struct Panel<'a> {
@@ -24,7 +24,9 @@ struct Panel<'a> {
     range: Range,
     ticks_max: usize,
     steps: &'a [Step],
-    /// Marks and rules over the lines.
+    /// A value that others are read against.
+    rule: Option<f64>,
+    /// Marks over the lines.
     overlay: String,
 }
 
@@ -53,7 +55,8 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     let column = |point: &Point| (time.fraction(point.recv_ns) * budget.columns as f64) as usize;
     let columns: Vec<&[Point]> = points.chunk_by(|one, other| column(one) == column(other)).collect();
     let marks = marks(&fills, time, price, budget.marks);
-    let time_ticks = time.ticks(TIME_TICKS_MAX);
+    let [many, few] = TIME_TICKS.map(|ticks_max| time.ticks(ticks_max));
+    let time_ticks = if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many };
 
     let mids = steps(&columns, time, |column| {
         (
@@ -93,6 +96,7 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
             range: price,
             ticks_max: 6,
             steps: &mids,
+            rule: None,
             overlay: mark_svg(&marks, time, price),
         },
         Panel {
@@ -104,7 +108,8 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
             range: signed,
             ticks_max: 2,
             steps: &imbalances,
-            overlay: rule(signed, 0.0),
+            rule: Some(0.0),
+            overlay: String::new(),
         },
         Panel {
             title: "VPIN",
@@ -115,6 +120,7 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
             range: unit,
             ticks_max: 2,
             steps: &vpins,
+            rule: None,
             overlay: String::new(),
         },
         Panel {
@@ -126,7 +132,8 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
             range: net,
             ticks_max: 4,
             steps: &nets,
-            overlay: rule(net, 0.0),
+            rule: Some(0.0),
+            overlay: String::new(),
         },
     ];
     page.push_str("<div class=\"panels\">\n<p class=\"readout\"></p>\n");
@@ -134,7 +141,14 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     for (place, panel) in panels.iter().enumerate() {
         let Panel { title, unit, legend, class, description, .. } = panel;
         page.push_str(&format!("<figure><figcaption><b>{title}</b> <i>{unit}</i>{legend}</figcaption>\n"));
-        let axes = Axes { class, description, y: &panel.range.ticks(panel.ticks_max), x: &time_ticks, x_labels: place == last };
+        let axes = Axes {
+            class,
+            description,
+            y: &panel.range.ticks(panel.ticks_max),
+            rule: panel.rule.map(|value| panel.range.fraction(value) * 100.0),
+            x: &time_ticks,
+            x_labels: place == last,
+        };
         push_plot(page, &axes, &step_paths(panel.steps, panel.range), &panel.overlay);
         page.push_str("</figure>\n");
     }
@@ -247,15 +261,6 @@ fn fill_legend(series: &InstrumentSeries, buys: (u64, f64), sells: (u64, f64), p
     }
     legend.push_str("</span>");
     legend
-}
-
-/// A line across the plot at a value that others are read against.
-fn rule(range: Range, value: f64) -> String {
-    if value < range.low || value > range.high {
-        return String::new();
-    }
-    let y = percent(100.0 - range.fraction(value) * 100.0);
-    format!("<line class=\"rule\" x2=\"100%\" y1=\"{y}%\" y2=\"{y}%\"/>")
 }
 
 /// What the read-out under the pointer needs: times in milliseconds, counted from the first one.

@@ -129,7 +129,8 @@ fn push_figures(page: &mut String, report: &Report, series: &Series) {
         .iter()
         .flat_map(|one| &one.fills)
         .fold((0u64, 0u64), |(makers, fills), fill| (makers + u64::from(fill.is_maker), fills + 1));
-    let makers = if fills == 0 { "none".into() } else { format!("{} % maker", decimal(makers as f64 / fills as f64 * 100.0, 0)) };
+    let makers =
+        if fills == 0 { "nothing traded".into() } else { format!("{} % maker", decimal(makers as f64 / fills as f64 * 100.0, 0)) };
     let checks = report.book_checks;
     let checked = match (checks.compared, checks.mismatched + checks.crossed) {
         (0, _) => "not compared".into(),

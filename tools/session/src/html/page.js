@@ -64,7 +64,7 @@
   for (const box of document.querySelectorAll('.curves')) {
     follow(box, (data, fraction) => {
       const nines = data.first + fraction * (data.max - data.first);
-      const percentile = nines > (data.last + data.max) / 2 ? 'max' : 'p' + (100 - 100 * 10 ** -Math.min(nines, data.last)).toPrecision(Math.ceil(nines) + 1);
+      const percentile = nines > (data.last + data.max) / 2 ? 'max' : 'p' + Number((100 - 100 * 10 ** -Math.min(nines, data.last)).toPrecision(Math.ceil(nines) + 1));
       const items = data.curves.map(curve => {
         const place = percentile === 'max' ? curve.ns.length - 1 : at(curve.x, fraction);
         return [curve.name, duration(curve.ns[place])];

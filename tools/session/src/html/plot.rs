@@ -9,6 +9,9 @@ use super::escape;
 /// Steps of the grid that paths are drawn in, along either side.
 pub(super) const GRID: f64 = 4_000.0;
 
+/// Characters of a label on the horizontal axis that stand beside each other on a wide page, ten of them.
+pub(super) const LABEL_LONG: usize = 8;
+
 /// What surrounds the lines of a plot.
 pub(super) struct Axes<'a> {
     /// Class of the plot, which sets its height.
@@ -17,6 +20,8 @@ pub(super) struct Axes<'a> {
     pub(super) description: &'a str,
     /// Marks of the vertical axis.
     pub(super) y: &'a [Tick],
+    /// A value that others are read against, as a place in per cent of the vertical axis.
+    pub(super) rule: Option<f64>,
     /// Marks of the horizontal axis.
     pub(super) x: &'a [Tick],
     /// Whether the horizontal axis has its labels here.
@@ -39,6 +44,10 @@ pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: 
         let x = percent(tick.place);
         page.push_str(&format!("<line x1=\"{x}%\" x2=\"{x}%\" y2=\"100%\"/>"));
     }
+    if let Some(place) = axes.rule {
+        let y = percent(100.0 - place);
+        page.push_str(&format!("<line class=\"rule\" x2=\"100%\" y1=\"{y}%\" y2=\"{y}%\"/>"));
+    }
     page.push_str("</g><g class=\"y\">");
     for tick in axes.y {
         page.push_str(&format!(
@@ -51,15 +60,12 @@ pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: 
     if axes.x_labels {
         page.push_str("<g class=\"x\">");
         for (place, tick) in axes.x.iter().enumerate() {
-            // The last label stays inside. On a narrower page every second label goes, of long ones three in four.
+            // Where there is little room, the last label stays inside and every second one goes.
+            let long = if tick.label.len() > LABEL_LONG { " long" } else { "" };
             let end = if tick.place > 95.0 { " end" } else { "" };
-            let spare = match place % 4 {
-                1 | 3 => " spare",
-                2 if tick.label.len() > 8 => " rare",
-                _ => "",
-            };
+            let spare = if place % 2 == 1 { " spare" } else { "" };
             page.push_str(&format!(
-                "<text class=\"t{end}{spare}\" x=\"{}%\" y=\"100%\" dy=\"1.5em\">{}</text>",
+                "<text class=\"t{long}{end}{spare}\" x=\"{}%\" y=\"100%\" dy=\"1.5em\">{}</text>",
                 percent(tick.place),
                 escape(&tick.label)
             ));
@@ -87,12 +93,17 @@ impl Step {
     }
 }
 
-/// A band from low to high and a line, both in steps: a value holds until the next one. What is not finite leaves a gap.
+/// A band from low to high and a line, both in steps: a value holds until the next one. What is not finite leaves a gap, and what
+/// stands alone is a dot.
 pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
     let y = |value| grid(1.0 - range.fraction(value));
-    let (mut band, mut line) = (String::new(), String::new());
+    let (mut band, mut line, mut lone) = (String::new(), String::new(), String::new());
     for run in steps.split(|step| !step.is_finite()) {
         let Some(first) = run.first() else { continue };
+        if run.len() == 1 {
+            lone.push_str(&format!("M{} {}h0", grid(first.x), y(first.value)));
+            continue;
+        }
         line.push_str(&format!("M{} {}", grid(first.x), y(first.value)));
         let mut drawn = y(first.value);
         for step in run.iter().skip(1) {
@@ -101,9 +112,6 @@ pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
                 drawn = y(step.value);
                 line.push_str(&format!("V{drawn}"));
             }
-        }
-        if run.len() == 1 {
-            line.push_str("h0");
         }
         if run.iter().all(|step| y(step.low) == y(step.high)) {
             continue;
@@ -119,8 +127,11 @@ pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
         }
         band.push('Z');
     }
-    let band = if band.is_empty() { band } else { format!("<path class=\"band\" d=\"{band}\"/>") };
-    if line.is_empty() { band } else { format!("{band}<path class=\"line\" d=\"{line}\"/>") }
+    [("band", band), ("line", line), ("line lone", lone)]
+        .into_iter()
+        .filter(|(_, path)| !path.is_empty())
+        .map(|(class, path)| format!("<path class=\"{class}\" d=\"{path}\"/>"))
+        .collect()
 }
 
 /// A straight-line path through points in fractions of the plot, `y` upwards.
@@ -172,7 +183,7 @@ mod tests {
         assert_eq!(step_paths(&[], RANGE), "");
         assert_eq!(step_paths(&[step(0.5, nan, nan, nan)], RANGE), "");
         let steps = [step(0.0, 1.0, 1.0, 1.0), step(0.5, nan, nan, nan), step(1.0, 3.0, 3.0, 3.0)];
-        assert_eq!(step_paths(&steps, RANGE), "<path class=\"line\" d=\"M0 3000h0M4000 1000h0\"/>");
+        assert_eq!(step_paths(&steps, RANGE), "<path class=\"line lone\" d=\"M0 3000h0M4000 1000h0\"/>");
     }
 
     #[test]
