@@ -156,7 +156,7 @@ fn message(step: &[u8], last_id: &mut u64) -> Option<String> {
         }
         7..=11 => {
             *last_id = last;
-            let previous = first - 1;
+            let previous = first.saturating_sub(1);
             format!(
                 r#"{{"e":"depthUpdate","E":{time},"s":"A","U":{first},"u":{last},"pu":{previous},"{side}":[["{price}","{qty}"],["{price}","1"]],"{other}":[]}}"#
             )

@@ -73,7 +73,7 @@ pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
         let mut worth = unit.nanos();
         while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
             worth /= 10;
-            nanos += worth * i64::from(digit - b'0');
+            nanos = nanos.checked_add(worth * i64::from(digit - b'0')).ok_or(LineError::ReceiveTimeOutOfRange)?;
             place += 1;
         }
     }
@@ -113,6 +113,7 @@ mod tests {
             ("1723161255030314667  ", LineError::NoMessage),
             ("17 {}", LineError::ReceiveTimeOutOfRange),
             ("99999999999999999999 {}", LineError::ReceiveTimeOutOfRange),
+            ("9223372036.999999999 {}", LineError::ReceiveTimeOutOfRange),
         ] {
             assert_eq!(split_capture_line(line.as_bytes()), Err(error), "{line:?}");
         }
