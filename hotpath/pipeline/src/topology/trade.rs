@@ -390,21 +390,20 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     }
 
     fn take_reports(&mut self, until: Timestamp) {
-        let mut reports = std::mem::take(&mut self.reports);
-        reports.clear();
-        self.venue.poll(until, &mut reports);
-        for report in reports.as_slice() {
-            let bytes = canonical_report(report);
+        self.reports.clear();
+        self.venue.poll(until, &mut self.reports);
+        for place in 0..self.reports.as_slice().len() {
+            let report = self.reports.as_slice()[place];
+            let bytes = canonical_report(&report);
             self.journal_record(RecordKind::Report, report.recv.0, &bytes);
             self.digest.update(bytes);
-            self.account.on_report(report);
+            self.account.on_report(&report);
             self.counters.venue_rejects += u64::from(report.kind == chronos_market::ReportKind::Rejected);
-            self.observer.report(report);
-            self.send_cold(ColdRecord::Report(*report));
-            self.strategy.on_input(self.now, Input::Report(report), &self.account.view(), &mut self.out);
+            self.observer.report(&report);
+            self.send_cold(ColdRecord::Report(report));
+            self.strategy.on_input(self.now, Input::Report(&report), &self.account.view(), &mut self.out);
             self.route();
         }
-        self.reports = reports;
     }
 
     fn fire_timer(&mut self) {
