@@ -1,9 +1,10 @@
 //! A session from files to a report.
 //!
 //! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
-//! [`replay()`] assembles the hot and the cold path and runs them, and the [`report::Report`] says what happened, as JSON or, with
+//! [`assembly`] makes the hot and the cold path, [`replay()`] runs them, and the [`report::Report`] says what happened, as JSON or, with
 //! the [`series`], as a page of [`html`].
 
+pub mod assembly;
 pub mod capture;
 pub mod config;
 pub mod format;

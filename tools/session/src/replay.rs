@@ -1,23 +1,20 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
+use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
 use crate::capture::{Capture, CaptureError, CaptureItem, FileProbe, Place, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
 use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
-use chronos_coldpath::{
-    ColdConfig, ColdError, ColdPath, ColdSummary, RECORDS_CAPACITY, RecordConfig, RegimeConfig, cold_links, push_quarantine,
-};
+use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
 use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
-use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
-use chronos_pipeline::journal::{JournalError, MappedJournal};
-use chronos_pipeline::predictor::Predictor;
+use chronos_pipeline::decision::ThresholdStrategy;
+use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    ColdLink, Fused, Ingest, IngestConfig, IngestError, PinError, Split, SplitError, Trade, TradeConfig, TradeError, Waiting,
-    available_cores, pin_current_thread,
+    Fused, Ingest, IngestError, PinError, Split, SplitError, TradeError, Waiting, available_cores, pin_current_thread,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -121,7 +118,6 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     }
     note_instruments(&capture, &mut notices);
 
-    let (predictors, engine) = predictors(&model, config, capture.instruments.len())?;
     match &model {
         ChosenModel::Untrained(..) => notices.push(
             "model: untrained, made from the seed; it exercises the whole path and its signals mean nothing (`--model DIR` for a \
@@ -133,48 +129,10 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
-    let tick = model.directory().map_or(config.tick(), |model| model.tick());
-    let threshold = match model.directory() {
-        Some(model) => ThresholdConfig {
-            entry: model.manifest.outputs.entry_threshold,
-            exit: model.manifest.outputs.exit_threshold,
-            ..config.threshold()
-        },
-        None => config.threshold(),
-    };
-
-    let (ends, links) = cold_links(RECORDS_CAPACITY);
-    let cold = ColdPath::start(
-        ColdConfig {
-            regime: RegimeConfig { window_ns: config.windows().window_ns, ..RegimeConfig::default() },
-            record: options.record.as_ref().map(|folder| RecordConfig {
-                folder: folder.clone(),
-                rows_per_segment: config.record.rows_per_segment,
-                instruments: capture.instruments.iter().map(|known| format!("{} {}", known.exchange, known.symbol)).collect(),
-            }),
-            quarantine: None,
-            delay: options.cold_delay,
-        },
-        links,
-    )?;
-    let journal = match &options.record {
-        Some(folder) => Some(MappedJournal::create(&folder.join("journal.bin"), config.journal.segment_mib << 20)?),
-        None => None,
-    };
-    let mut quarantine = ends.quarantine;
-    let trade = Trade::new(
-        &capture.instruments,
-        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), is_recording: options.record.is_some() },
-        ThresholdStrategy::new(threshold),
-        SimulatedVenue::new(config.venue(), &capture.instruments)?,
-        predictors,
-        journal,
-        ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting },
-        Series::new(&capture.instruments),
-    );
-    let ingest_config = IngestConfig { tick, features: config.features(), verify: options.verify };
-    let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
-
+    let options_of_groups =
+        AssemblyOptions { verify: options.verify, record: options.record.as_deref(), cold_delay: options.cold_delay };
+    let Assembly { ingest, trade, cold, mut quarantine, engine } =
+        assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options_of_groups)?;
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
     let mut counted = Counted::default();
     let started = Instant::now();
@@ -240,8 +198,6 @@ enum Driver {
     Split(Box<Split<ThresholdStrategy, SimulatedVenue, Series>>),
 }
 
-type ReplayTrade = Trade<ThresholdStrategy, SimulatedVenue, Series>;
-
 impl Driver {
     fn start(ingest: Ingest, trade: ReplayTrade, config: &Config, waiting: Waiting) -> Result<Driver, SessionError> {
         let cores = &config.topology.cores;
@@ -305,20 +261,6 @@ impl Counted {
             self.told.push((broken.place, broken.reason.clone()));
         }
     }
-}
-
-/// One predictor for each instrument, and the name of the engine.
-fn predictors(model: &ChosenModel, config: &Config, instruments: usize) -> Result<(Vec<Predictor>, String), SessionError> {
-    let mut predictors = Vec::new();
-    let mut engine = "none".to_owned();
-    if let Some(model) = model.directory() {
-        for _ in 0..instruments {
-            let (predictor, name) = model.predictor(config.engine()?)?;
-            predictors.push(predictor);
-            engine = name;
-        }
-    }
-    Ok((predictors, engine))
 }
 
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {

@@ -85,7 +85,7 @@ impl Series {
         };
         Series {
             instruments: instruments.iter().map(of_one).collect(),
-            imbalance: index_of("imbalance_l5").unwrap_or(0),
+            imbalance: index_of("imbalance_5").unwrap_or(0),
             vpin: index_of("vpin").unwrap_or(0),
         }
     }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_features_it_draws_are_registered() {
-        assert!(index_of("imbalance_l5").is_some() && index_of("vpin").is_some());
+        assert!(index_of("imbalance_5").is_some() && index_of("vpin").is_some());
     }
 
     #[test]

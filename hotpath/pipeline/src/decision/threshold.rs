@@ -65,8 +65,8 @@ impl ThresholdStrategy {
             config,
             size_scale: 1.0,
             state: vec![InstrumentState::default(); INSTRUMENTS_MAX],
-            imbalance: index_of("imbalance_l1").unwrap_or(0),
-            order_flow: index_of("ofi_l1_1s").unwrap_or(0),
+            imbalance: index_of("imbalance_1").unwrap_or(0),
+            order_flow: index_of("ofi_1_1s").unwrap_or(0),
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_features_it_reads_are_registered() {
-        assert!(index_of("imbalance_l1").is_some() && index_of("ofi_l1_1s").is_some());
+        assert!(index_of("imbalance_1").is_some() && index_of("ofi_1_1s").is_some());
     }
 
     #[test]

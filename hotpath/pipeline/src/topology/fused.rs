@@ -23,13 +23,39 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
     /// [`IngestError`] where the message has no effect; the next one is not affected.
     #[inline]
     pub fn on_message(&mut self, source: usize, recv: Timestamp, raw: &[u8]) -> Result<(), IngestError> {
+        self.advance(recv);
+        let result = self.take(source, raw);
+        self.flush();
+        result
+    }
+
+    /// First step of [`Fused::on_message`]: moves logical time to `recv`. What the simulated world did since the last message is
+    /// not part of this message's latency.
+    #[inline]
+    pub fn advance(&mut self, recv: Timestamp) {
         let mut inline = Inline { trade: &mut self.trade };
         let now = self.ingest.advance(recv, &mut inline);
-        // What the simulated world did since the last message is not part of this message's latency.
         inline.trade.advance(now);
-        let result = self.ingest.on_message(source, raw, &mut inline);
+    }
+
+    /// Second step: the message and all it causes on the way to an order, which is its tick-to-trade.
+    ///
+    /// # Errors
+    /// [`IngestError`] where the message has no effect; the next one is not affected.
+    #[inline]
+    pub fn take(&mut self, source: usize, raw: &[u8]) -> Result<(), IngestError> {
+        self.ingest.on_message(source, raw, &mut Inline { trade: &mut self.trade })
+    }
+
+    /// Third step: what may wait until the decision is made, see [`Trade::flush`].
+    #[inline]
+    pub fn flush(&mut self) {
         self.trade.flush();
-        result
+    }
+
+    /// The first group.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
     }
 
     /// What stopped the session, if anything did.

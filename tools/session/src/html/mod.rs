@@ -468,7 +468,7 @@ mod tests {
             let length = rest[start..].find('>').expect("a tag that ends");
             let tag = &rest[start + 1..start + length];
             rest = &rest[start + length + 1..];
-            assert!(tag.matches('"').count() % 2 == 0 && !tag.contains('<'), "<{tag}>");
+            assert!(tag.matches('"').count().is_multiple_of(2) && !tag.contains('<'), "<{tag}>");
             let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
             if let Some(closed) = tag.strip_prefix('/') {
                 assert_eq!(open.pop(), Some(closed));

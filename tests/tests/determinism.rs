@@ -1,0 +1,179 @@
+//! One input, one digest: whatever the topology, the packing, the scheduler, the recording. And another model, another digest.
+
+use chronos_exchange::{GeneratorConfig, generate_file};
+use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
+use chronos_market::features::registry;
+use chronos_pipeline::journal::{RecordKind, read_record};
+use chronos_session::config::Config;
+use chronos_session::model::ModelDirectory;
+use chronos_session::report::Report;
+use chronos_session::{ReplayOptions, replay};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// A generated market, and a model small enough to be asked often.
+struct Fixture {
+    folder: TempDir,
+    /// The replay all others are compared with: fused, from gzip.
+    base: Report,
+}
+
+impl Fixture {
+    fn get() -> &'static Fixture {
+        static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+        FIXTURE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let config = GeneratorConfig { seed: 7, seconds: 25, depth_interval_ms: 10, ..GeneratorConfig::default() };
+            generate_file(&config, &folder.path().join("capture.gz"), &mut |_| {}).unwrap();
+            generate_file(&config, &folder.path().join("capture"), &mut |_| {}).unwrap();
+            ModelDirectory::create(&folder.path().join("model"), &weights(1), "small").unwrap();
+            let base = replayed(&options(folder.path(), "capture.gz", "model"));
+            // Otherwise every digest is that of nothing, and equality says nothing.
+            assert!(
+                base.orders > 10 && base.fills > 10,
+                "{} orders, {} fills: too few to tell digests apart",
+                base.orders,
+                base.fills
+            );
+            assert!(base.inferences > 1_000 && base.regimes.values().sum::<u64>() > 0);
+            Fixture { folder, base }
+        })
+    }
+
+    fn options(&self) -> ReplayOptions {
+        options(self.folder.path(), "capture.gz", "model")
+    }
+
+    fn with_model(&self, name: &str, weights: &StepWeights) -> Report {
+        ModelDirectory::create(&self.folder.path().join(name), weights, "small").unwrap();
+        replayed(&options(self.folder.path(), "capture.gz", name))
+    }
+}
+
+fn weights(seed: u64) -> StepWeights {
+    let features = registry().len();
+    let spec = StepSpec { features, d_model: 16, layers: 1, d_state: 4, d_conv: 4, expand: 2, dt_rank: 2, head_hidden: 16 };
+    let mut weights = StepWeights::untrained(&spec, seed);
+    // Louder than an untrained model, so that there are orders to compare.
+    for weight in weights.values_mut(Tensor::Head(Head::Logits, HeadTensor::OutputWeight)) {
+        *weight *= 3.0;
+    }
+    weights
+}
+
+fn options(folder: &Path, capture: &str, model: &str) -> ReplayOptions {
+    let mut config = Config::default();
+    config.model.path = folder.join(model).display().to_string();
+    // Short windows, so that parameters of the cold path take effect many times.
+    (config.parameters.window_ms, config.parameters.lag_ms) = (1_000.0, 100.0);
+    config.decision.horizon_ms = 300.0;
+    ReplayOptions { paths: vec![folder.join(capture)], config, ..ReplayOptions::default() }
+}
+
+fn replayed(options: &ReplayOptions) -> Report {
+    replay(options, &mut |_| {}).expect("a replay").report
+}
+
+#[test]
+fn the_same_again_and_from_a_plain_file() {
+    let fixture = Fixture::get();
+    assert_eq!(replayed(&fixture.options()).digest, fixture.base.digest);
+    let plain = replayed(&options(fixture.folder.path(), "capture", "model"));
+    assert_eq!(plain.digest, fixture.base.digest);
+    assert_eq!(
+        (plain.pnl_quote, plain.fees_quote, plain.fills),
+        (fixture.base.pnl_quote, fixture.base.fees_quote, fixture.base.fills)
+    );
+}
+
+#[test]
+fn fused_and_split_send_the_same_orders() {
+    let fixture = Fixture::get();
+    let mut options = fixture.options();
+    options.config.topology.mode = "split".into();
+    let split = replayed(&options);
+    assert_eq!((split.topology, fixture.base.topology), ("split", "fused"));
+    assert_eq!(split.digest, fixture.base.digest);
+}
+
+#[test]
+fn a_cold_path_that_dawdles_changes_nothing() {
+    let fixture = Fixture::get();
+    for (seed, mode) in [(1, "fused"), (2, "split"), (3, "split")] {
+        let mut options = ReplayOptions { cold_delay: Some(seed), ..fixture.options() };
+        options.config.topology.mode = mode.into();
+        let delayed = replayed(&options);
+        assert_eq!(delayed.digest, fixture.base.digest, "seed {seed}, {mode}");
+        assert_eq!(delayed.regimes, fixture.base.regimes, "seed {seed}, {mode}");
+    }
+}
+
+#[test]
+fn one_weight_or_another_seed_gives_other_orders() {
+    let fixture = Fixture::get();
+    let mut changed = weights(1);
+    changed.values_mut(Tensor::Head(Head::Logits, HeadTensor::OutputWeight))[0] += 0.5;
+    assert_ne!(fixture.with_model("one-weight", &changed).digest, fixture.base.digest);
+    assert_ne!(fixture.with_model("other-seed", &weights(2)).digest, fixture.base.digest);
+    assert_eq!(fixture.with_model("same-seed", &weights(1)).digest, fixture.base.digest);
+}
+
+#[test]
+fn permuted_features_are_refused() {
+    let fixture = Fixture::get();
+    let folder = fixture.folder.path().join("permuted");
+    ModelDirectory::create(&folder, &weights(1), "small").unwrap();
+    let path = folder.join("manifest.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (first, second) = (registry()[0].name, registry()[1].name);
+    assert_eq!(registry()[0].version, registry()[1].version, "then the versions have to change places too");
+    let swapped = text.replacen(&format!("\"{first}\""), "\"-\"", 1).replacen(&format!("\"{second}\""), &format!("\"{first}\""), 1);
+    let swapped = swapped.replacen("\"-\"", &format!("\"{second}\""), 1);
+    assert_ne!(swapped, text);
+    std::fs::write(&path, swapped).unwrap();
+    let error = replay(&options(fixture.folder.path(), "capture.gz", "permuted"), &mut |_| {}).expect_err("permuted features");
+    let message = error.to_string();
+    assert!(message.contains("manifest.toml") && message.contains("permuted") && message.contains("export again"), "{message}");
+}
+
+#[test]
+fn recording_changes_nothing_and_the_journal_holds_what_the_digest_covers() {
+    let fixture = Fixture::get();
+    let record = fixture.folder.path().join("record");
+    let recorded = replayed(&ReplayOptions { record: Some(record.clone()), ..fixture.options() });
+    assert_eq!(recorded.digest, fixture.base.digest);
+
+    let bytes = std::fs::read(record.join("journal.bin")).unwrap();
+    let (mut digest, mut place, mut orders, mut reports) = (Sha256::new(), 0, 0_u64, 0_u64);
+    while let Ok((record, length)) = read_record(&bytes[place..]) {
+        match record.kind {
+            RecordKind::Order => orders += 1,
+            RecordKind::Report => reports += 1,
+            _ => {}
+        }
+        if matches!(record.kind, RecordKind::Order | RecordKind::Report) {
+            digest.update(record.payload);
+        }
+        place += length;
+    }
+    assert!(orders >= recorded.orders && reports >= recorded.fills);
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, recorded.digest);
+    assert!(!parquet_files(&record).is_empty(), "no Parquet in {}", record.display());
+}
+
+fn parquet_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(parquet_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            assert!(std::fs::read(&path).unwrap().starts_with(b"PAR1"), "{}", path.display());
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,268 @@
+//! The command as a user meets it: what it prints, where, and with which exit status.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// A generated capture of a few seconds, in a folder of its own.
+struct Fixture {
+    folder: TempDir,
+    lines: Vec<String>,
+}
+
+impl Fixture {
+    fn get() -> &'static Fixture {
+        static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+        FIXTURE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["capture", "capture.gz"] {
+                let out = folder.path().join(name);
+                succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "16", "--out", &text(&out)]);
+            }
+            let lines = std::fs::read_to_string(folder.path().join("capture")).unwrap();
+            Fixture { lines: lines.lines().map(str::to_owned).collect(), folder }
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a capture.
+    fn write(&self, name: &str, lines: &[String]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    }
+
+    /// Index of the first line from `from` on that holds `what`.
+    fn find(&self, from: usize, what: &str) -> usize {
+        from + self.lines[from..].iter().position(|line| line.contains(what)).expect("such a line")
+    }
+
+    /// Index of a depth message well after the snapshot.
+    fn late_depth(&self) -> usize {
+        self.find(self.lines.len() / 2, "depthUpdate")
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn chronos(arguments: &[&str]) -> Output {
+    let output = Command::cargo_bin("chronos").unwrap().args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+    output
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = chronos(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The report of a replay without a model.
+fn report(path: &Path) -> Value {
+    let printed = succeeds(&["replay", &text(path), "--model", "none", "--verify", "--json"]);
+    serde_json::from_str(&printed).expect("one JSON object and nothing else on standard output")
+}
+
+/// Ends with status 2, nothing on standard output, and all of `parts` on standard error.
+fn is_refused(arguments: &[&str], parts: &[&str]) {
+    let output = chronos(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed {}", String::from_utf8_lossy(&output.stdout));
+    for part in parts {
+        assert!(errors.contains(part), "{arguments:?}: `{part}` is not in: {errors}");
+    }
+}
+
+/// One of the notices holds all of `parts`.
+fn is_told(report: &Value, parts: &[&str]) {
+    let notices: Vec<&str> = report["notices"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(notices.iter().any(|notice| parts.iter().all(|part| notice.contains(part))), "no notice holds {parts:?}: {notices:#?}");
+}
+
+#[test]
+fn a_json_report_is_one_object_with_every_field() {
+    let report = report(&Fixture::get().path("capture.gz"));
+    for field in [
+        "schema",
+        "engine",
+        "topology",
+        "config_hash",
+        "model_sha256",
+        "messages",
+        "malformed",
+        "gaps",
+        "resyncs",
+        "trades",
+        "book_checks",
+        "features",
+        "inferences",
+        "signals",
+        "orders",
+        "rejects",
+        "fills",
+        "pnl_quote",
+        "fees_quote",
+        "digest",
+        "frames_skipped",
+        "dropped",
+        "messages_per_s",
+        "wall_s",
+        "latency_ns",
+    ] {
+        assert!(report.get(field).is_some(), "no `{field}`");
+    }
+    for field in ["compared", "mismatched", "crossed"] {
+        assert!(report["book_checks"][field].is_u64(), "no `book_checks.{field}`");
+    }
+    for stage in ["decode", "book", "features", "inference", "decision", "risk", "tick_to_trade"] {
+        for field in ["count", "p50", "p99", "p999", "max"] {
+            assert!(report["latency_ns"][stage][field].is_u64(), "no `latency_ns.{stage}.{field}`");
+        }
+    }
+    assert_eq!(report["messages"], Fixture::get().lines.len());
+    assert_eq!((&report["malformed"], &report["gaps"], &report["resyncs"]), (&0.into(), &0.into(), &0.into()));
+    assert!(report["orders"].as_u64() > Some(0) && report["book_checks"]["compared"].as_u64() > Some(0));
+    assert_eq!((&report["book_checks"]["mismatched"], &report["book_checks"]["crossed"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn broken_lines_are_counted_told_and_stop_nothing() {
+    let fixture = Fixture::get();
+    let mut lines = fixture.lines.clone();
+    let time = lines[100].split(' ').next().unwrap().to_owned();
+    lines.insert(100, "this is no capture line".into());
+    lines.insert(101, format!("{time} {{\"e\":\"trade\","));
+    lines.insert(102, format!("{time} {{\"e\":\"balloon\",\"E\":1}}"));
+    lines.insert(103, String::new());
+    let report = report(&fixture.write("broken", &lines));
+    assert_eq!((&report["malformed"], &report["messages"]), (&4.into(), &lines.len().into()));
+    is_told(&report, &["broken, line 101", "receive time"]);
+    is_told(&report, &["broken, line 102", "not JSON from byte"]);
+    is_told(&report, &["broken, line 103", "unknown event type `balloon`"]);
+    is_told(&report, &["broken, line 104"]);
+    assert_eq!(report["digest"], self::report(&fixture.path("capture"))["digest"]);
+}
+
+#[test]
+fn a_cut_gzip_is_replayed_up_to_the_cut() {
+    let fixture = Fixture::get();
+    let bytes = std::fs::read(fixture.path("capture.gz")).unwrap();
+    let path = fixture.path("cut.gz");
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let report = report(&path);
+    let messages = report["messages"].as_u64().unwrap();
+    assert!(messages > 0 && messages < fixture.lines.len() as u64);
+    is_told(&report, &["cut.gz", "cut off or damaged", "again"]);
+}
+
+#[test]
+fn without_its_snapshot_a_book_is_never_in_sync_and_nothing_is_sent() {
+    let fixture = Fixture::get();
+    let mut lines = fixture.lines.clone();
+    lines.remove(fixture.find(0, "lastUpdateId"));
+    let report = report(&fixture.write("no-snapshot", &lines));
+    assert_eq!((&report["orders"], &report["features"]), (&0.into(), &0.into()));
+    assert_eq!(report["instruments"][0]["synced"], false);
+    is_told(&report, &["BTCUSDT", "snapshot"]);
+}
+
+#[test]
+fn a_hole_in_the_ids_is_a_gap_and_a_duplicate_is_nothing() {
+    let fixture = Fixture::get();
+    let mut lacking = fixture.lines.clone();
+    lacking.remove(fixture.late_depth());
+    let report = report(&fixture.write("gap", &lacking));
+    assert_eq!((&report["gaps"], &report["resyncs"]), (&1.into(), &0.into()));
+    assert_eq!(report["instruments"][0]["synced"], false);
+    is_told(&report, &["BTCUSDT", "1 break", "snapshot"]);
+
+    let mut repeated = fixture.lines.clone();
+    repeated.insert(fixture.late_depth(), repeated[fixture.late_depth()].clone());
+    let report = self::report(&fixture.write("repeated", &repeated));
+    assert_eq!((&report["gaps"], &report["malformed"]), (&0.into(), &0.into()));
+    assert_eq!(report["digest"], self::report(&fixture.path("capture"))["digest"]);
+}
+
+#[test]
+fn what_is_no_capture_is_refused_with_the_path_and_a_remedy() {
+    let fixture = Fixture::get();
+    let (empty, folder, prose) = (fixture.path("empty"), fixture.path("empty-folder"), fixture.path("prose.txt"));
+    std::fs::write(&empty, "").unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&prose, "Once upon a time\nthere was a market\n").unwrap();
+    is_refused(&["replay", &text(&empty)], &["error:", &text(&empty), "the file is empty"]);
+    is_refused(&["replay", &text(&folder)], &["error:", &text(&folder), "the folder holds no file"]);
+    is_refused(&["replay", &text(&prose)], &["error:", &text(&prose), "format not recognised", "line 1", "Expected lines"]);
+    let missing = fixture.path("missing.gz");
+    is_refused(&["replay", &text(&missing)], &["error:", &text(&missing), "No such file"]);
+    is_refused(&["replay"], &["required", "Usage"]);
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_name() {
+    let fixture = Fixture::get();
+    let config = fixture.path("misspelt.toml");
+    std::fs::write(&config, "[risk]\norders_per_second_max = 5\ncoller_bps = 20\n").unwrap();
+    let capture = text(&fixture.path("capture"));
+    is_refused(&["replay", &capture, "--config", &text(&config)], &["misspelt.toml", "line 3", "risk.coller_bps", "collar_bps"]);
+    std::fs::write(&config, "[risk]\norders_per_second_max = 0\n").unwrap();
+    is_refused(&["replay", &capture, "--config", &text(&config)], &["risk.orders_per_second_max", "must be 1 to 1024"]);
+    let printed = succeeds(&["replay", "--print-config"]);
+    std::fs::write(&config, printed).unwrap();
+    succeeds(&["replay", &capture, "--config", &text(&config), "--model", "none", "--limit", "100", "--json"]);
+}
+
+#[test]
+fn a_model_is_made_replayed_and_refused_where_its_features_are_unknown() {
+    let fixture = Fixture::get();
+    let model = fixture.path("model");
+    let printed = succeeds(&["model", "new", "--seed", "5", "--out", &text(&model)]);
+    assert!(printed.contains("untrained") && printed.contains("sha256"), "{printed}");
+    is_refused(&["model", "new", "--out", &text(&model)], &[&text(&model), "holds a model already"]);
+
+    let capture = text(&fixture.path("capture"));
+    let arguments = ["replay", &capture, "--model", &text(&model), "--limit", "3000", "--json"];
+    let report: Value = serde_json::from_str(&succeeds(&arguments)).unwrap();
+    assert!(report["inferences"].as_u64() > Some(0));
+    assert!(printed.contains(report["model_sha256"].as_str().unwrap()));
+
+    let manifest = model.join("manifest.toml");
+    let good = std::fs::read_to_string(&manifest).unwrap();
+    let names = good.find("names = [").expect("the names of the features");
+    let first = good[names..].find('"').map(|at| names + at + 1).unwrap();
+    let unknown = format!("{}unheard_of_{}", &good[..first], &good[first..]);
+    std::fs::write(&manifest, unknown).unwrap();
+    is_refused(&arguments, &["manifest.toml", "unheard_of_", "is not in this build's registry"]);
+    std::fs::remove_file(&manifest).unwrap();
+    is_refused(&arguments, &["manifest.toml", "chronos model new"]);
+}
+
+#[test]
+fn the_same_seed_generates_the_same_bytes() {
+    let fixture = Fixture::get();
+    let again = fixture.path("again.gz");
+    succeeds(&["exchange", "generate", "--seed", "3", "--seconds", "16", "--out", &text(&again)]);
+    let bytes = std::fs::read(&again).unwrap();
+    assert!(bytes == std::fs::read(fixture.path("capture.gz")).unwrap(), "the same seed gave other bytes");
+    succeeds(&["exchange", "generate", "--seed", "4", "--seconds", "16", "--out", &text(&again)]);
+    assert!(bytes != std::fs::read(&again).unwrap(), "another seed gave the same bytes");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in [&[][..], &["replay"], &["demo"], &["model"], &["model", "new"], &["exchange"], &["exchange", "generate"]] {
+        let help = succeeds(&[command, &["--help"]].concat());
+        assert!(help.contains("Usage: chronos"), "{command:?}: {help}");
+    }
+    assert!(succeeds(&["--version"]).starts_with("chronos "));
+}
