@@ -55,10 +55,11 @@ fn sources(report: &Report) -> Option<Table> {
     table(["Source", "Venue", "Symbols", "Format", "Lines"], report.sources.iter().map(row), &[4])
 }
 
-/// Market and trading, side by side.
+/// Market and trading, side by side; of regimes, rings and checks those that counted something.
 fn counts(report: &Report) -> Option<Table> {
     let named = |prefix: &str, counts: &BTreeMap<&'static str, u64>| {
-        counts.iter().map(|(name, value)| (format!("{prefix} {}", words(name)), count(*value))).collect::<Vec<_>>()
+        let some = counts.iter().filter(|(_, value)| **value > 0);
+        some.map(|(name, value)| (format!("{prefix} {}", words(name)), count(*value))).collect::<Vec<_>>()
     };
     let pair = |name: &str, value: u64| (name.to_owned(), count(value));
     let checks = report.book_checks;
@@ -73,6 +74,7 @@ fn counts(report: &Report) -> Option<Table> {
         pair("books compared", checks.compared),
         pair("books mismatched", checks.mismatched),
         pair("books crossed", checks.crossed),
+        pair("dropped", report.dropped.values().sum()),
     ];
     market.extend(named("regime", &report.regimes));
     market.extend(named("dropped,", &report.dropped));
@@ -85,6 +87,7 @@ fn counts(report: &Report) -> Option<Table> {
         pair("fills", report.fills),
         ("net profit (quote)".to_owned(), money(report.pnl_quote)),
         ("fees (quote)".to_owned(), money(report.fees_quote)),
+        pair("refused by risk", report.rejects.values().sum()),
     ];
     trading.extend(named("refused,", &report.rejects));
     let rows = (0..market.len().max(trading.len())).map(|place| {
@@ -145,7 +148,7 @@ mod tests {
             inferences: 101_255,
             signals: 1_204,
             orders: 161,
-            rejects: BTreeMap::from([("rate", 12), ("open_orders", 1_031)]),
+            rejects: BTreeMap::from([("rate", 12), ("open_orders", 1_031), ("stale", 0)]),
             fills: 139,
             pnl_quote: -26.774,
             fees_quote: 0.001_234,
@@ -186,7 +189,9 @@ mod tests {
         assert_eq!(fields(&summary, "messages"), ["messages", "1,204,331", "decision ticks", "101,255"]);
         assert_eq!(fields(&summary, "trades"), ["trades", "48,112", "net profit (quote)", "-26.77"]);
         assert_eq!(fields(&summary, "books compared"), ["books compared", "629", "fees (quote)", "0.00123"]);
-        assert_eq!(fields(&summary, "books mismatched"), ["books mismatched", "0", "refused, open orders", "1,031"]);
+        assert_eq!(fields(&summary, "books mismatched"), ["books mismatched", "0", "refused by risk", "1,043"]);
+        assert_eq!(fields(&summary, "books crossed"), ["books crossed", "0", "refused, open orders", "1,031"]);
+        assert!(!summary.contains("refused, stale"));
         assert_eq!(fields(&summary, "regime"), ["regime high volatility", "3"]);
         assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
         assert!(summary.contains("note: model: untrained\n"));

@@ -218,7 +218,7 @@ fn push_tables(page: &mut String, report: &Report) {
         ]),
     );
     let counted = |counts: &std::collections::BTreeMap<&'static str, u64>| {
-        counts.iter().map(|(name, value)| vec![words(name), count(*value)]).collect::<Vec<_>>()
+        counts.iter().filter(|(_, value)| **value > 0).map(|(name, value)| vec![words(name), count(*value)]).collect::<Vec<_>>()
     };
     push_table(page, "Refused by risk", &[], counted(&report.rejects));
     push_table(page, "Regimes, parameter blocks", &[], counted(&report.regimes));
