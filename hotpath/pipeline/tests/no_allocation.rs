@@ -7,7 +7,7 @@ use chronos_market::decode::split_capture_line;
 use chronos_market::features::{FeatureConfig, registry};
 use chronos_market::tick::TickConfig;
 use chronos_market::{
-    Contract, Exchange, ExecutionReport, Frame, Instrument, InstrumentId, NewOrder, PRICE_SCALE, Price, QTY_SCALE, Qty, Timestamp,
+    Contract, Exchange, ExecutionReport, Frame, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Qty, Timestamp,
 };
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
@@ -60,7 +60,6 @@ struct Nobody;
 impl Observer for Nobody {
     fn frame(&mut self, _frame: &Frame, _net_quote: i128) {}
     fn report(&mut self, _report: &ExecutionReport) {}
-    fn order(&mut self, _now: Timestamp, _order: &NewOrder) {}
 }
 
 /// Receive time and message of each line, in memory before anything is counted.

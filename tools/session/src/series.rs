@@ -1,7 +1,7 @@
 //! What a plot of a session needs, gathered in bounded memory while it runs.
 
 use chronos_market::features::index_of;
-use chronos_market::{ExecutionReport, Frame, Instrument, NewOrder, PRICE_SCALE, ReportKind, Side, Timestamp};
+use chronos_market::{ExecutionReport, Frame, Instrument, PRICE_SCALE, ReportKind, Side};
 use chronos_pipeline::topology::Observer;
 
 /// Points kept for one instrument: when there are more, neighbours are merged two by two.
@@ -67,8 +67,9 @@ pub struct InstrumentSeries {
 pub struct Series {
     /// One for each instrument.
     pub instruments: Vec<InstrumentSeries>,
-    imbalance: usize,
-    vpin: usize,
+    /// Places of the features drawn; one that is not registered draws nothing.
+    imbalance: Option<usize>,
+    vpin: Option<usize>,
 }
 
 impl Series {
@@ -83,11 +84,7 @@ impl Series {
             ticks_per_point: 1,
             ticks_in_last: 0,
         };
-        Series {
-            instruments: instruments.iter().map(of_one).collect(),
-            imbalance: index_of("imbalance_5").unwrap_or(0),
-            vpin: index_of("vpin").unwrap_or(0),
-        }
+        Series { instruments: instruments.iter().map(of_one).collect(), imbalance: index_of("imbalance_5"), vpin: index_of("vpin") }
     }
 }
 
@@ -121,8 +118,8 @@ impl Observer for Series {
             mid_low: mid,
             mid_high: mid,
             mid,
-            imbalance: frame.features[self.imbalance],
-            vpin: frame.features[self.vpin],
+            imbalance: self.imbalance.map_or(f64::NAN, |place| frame.features[place]),
+            vpin: self.vpin.map_or(f64::NAN, |place| frame.features[place]),
             net_quote: net_quote as f64 / PRICE_SCALE as f64,
         });
     }
@@ -144,8 +141,6 @@ impl Observer for Series {
             is_maker: report.is_maker,
         });
     }
-
-    fn order(&mut self, _now: Timestamp, _order: &NewOrder) {}
 }
 
 fn merged(earlier: &Point, later: &Point) -> Point {

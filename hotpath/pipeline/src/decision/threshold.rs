@@ -46,8 +46,9 @@ pub struct ThresholdStrategy {
     config: ThresholdConfig,
     size_scale: f64,
     state: Vec<InstrumentState>,
-    imbalance: usize,
-    order_flow: usize,
+    /// Places of the features it reads without a model; without them there is no signal.
+    imbalance: Option<usize>,
+    order_flow: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -65,15 +66,16 @@ impl ThresholdStrategy {
             config,
             size_scale: 1.0,
             state: vec![InstrumentState::default(); INSTRUMENTS_MAX],
-            imbalance: index_of("imbalance_1").unwrap_or(0),
-            order_flow: index_of("ofi_1_1s").unwrap_or(0),
+            imbalance: index_of("imbalance_1"),
+            order_flow: index_of("ofi_1_1s"),
         }
     }
 
     fn signal(&self, frame: &Frame, prediction: Option<&Prediction>) -> f64 {
-        match prediction {
-            Some(prediction) => prediction.signal(),
-            None => 0.5 * (frame.features[self.imbalance] + frame.features[self.order_flow].tanh()),
+        match (prediction, self.imbalance, self.order_flow) {
+            (Some(prediction), ..) => prediction.signal(),
+            (None, Some(imbalance), Some(order_flow)) => 0.5 * (frame.features[imbalance] + frame.features[order_flow].tanh()),
+            _ => 0.0,
         }
     }
 

@@ -69,8 +69,6 @@ pub trait Observer {
     fn frame(&mut self, frame: &Frame, net_quote: i128);
     /// The venue reported.
     fn report(&mut self, report: &ExecutionReport);
-    /// An order was sent.
-    fn order(&mut self, now: Timestamp, order: &NewOrder);
 }
 
 /// Counts of the trade group.
@@ -498,7 +496,6 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             self.counters.orders += 1;
             self.risk.on_sent(self.now);
             self.account.on_sent(&order);
-            self.observer.order(self.now, &order);
         }
     }
 
