@@ -11,7 +11,7 @@ use std::ops::Range;
 
 #[derive(Clone, Debug)]
 enum Event {
-    Book(DepthView),
+    Book(Box<DepthView>),
     Trade(i64, i64, Side),
     Quote(Bbo),
 }
@@ -31,44 +31,17 @@ proptest! {
         start in prop_oneof![Just(1_723_161_255_030_314_667i64), -5_000_000_000i64..5_000_000_000],
         steps in prop::collection::vec((pause(), step()), 1..400),
     ) {
-        let mut engine = FeatureEngine::new(&config);
-        let (mut now, mut latest, mut seen) = (start, i64::MIN, Vec::new());
-        for (pause, step) in steps {
-            now += pause;
-            let at = Timestamp(now);
-            if !matches!(step, Step::Reset) {
-                latest = latest.max(now);
-            }
-            match step {
-                Step::Reset => {
-                    engine.reset();
-                    seen.clear();
-                }
-                Step::Event(event) => {
-                    match &event {
-                        Event::Book(view) => engine.on_book(at, view),
-                        Event::Trade(price, qty, side) => engine.on_trade(at, Price(*price), Qty(*qty), *side),
-                        Event::Quote(bbo) => engine.on_quote(at, bbo),
-                    }
-                    seen.push((latest, event));
-                }
-                Step::Decide => {
-                    let mut features = [f64::NAN; FEATURES_MAX];
-                    engine.write(at, &mut features);
-                    let batch = Batch { events: &seen, now: latest, config: &config };
-                    for spec in registry() {
-                        let value = features[index_of(spec.name).unwrap()];
-                        let expected = batch.feature(spec.name);
-                        prop_assert!(value.is_finite());
-                        prop_assert!(
-                            (value - expected).abs() <= 1e-9 * expected.abs().max(1.0),
-                            "{}: {} streaming, {} batch, after {} events", spec.name, value, expected, seen.len()
-                        );
-                    }
-                    prop_assert!(features[FEATURE_COUNT..].iter().all(|unused| *unused == 0.0));
-                }
-            }
-        }
+        compare(&config, start, steps)?;
+    }
+
+    /// Trades alone, and enough of them that a bucket volume is learnt and every bucket filled.
+    #[test]
+    fn vpin_with_a_learnt_bucket_equals_its_batch_form(
+        buckets in 1usize..8,
+        steps in prop::collection::vec((0i64..60_000_000, trade_or_decision()), 150..450),
+    ) {
+        let config = FeatureConfig { vpin_bucket: None, vpin_buckets: NonZeroUsize::new(buckets).unwrap() };
+        compare(&config, 0, steps)?;
     }
 
     /// Nothing outlives a reset: afterwards an engine cannot be told from a new one.
@@ -101,6 +74,53 @@ proptest! {
         new.write(Timestamp(end), &mut rows[1]);
         prop_assert_eq!(rows[0], rows[1]);
     }
+}
+
+/// Feeds the steps to an engine, and at every decision compares it with what the events so far give.
+fn compare(config: &FeatureConfig, start: i64, steps: Vec<(i64, Step)>) -> Result<(), TestCaseError> {
+    let mut engine = FeatureEngine::new(config);
+    let (mut now, mut latest, mut seen) = (start, i64::MIN, Vec::new());
+    for (pause, step) in steps {
+        now += pause;
+        let at = Timestamp(now);
+        if !matches!(step, Step::Reset) {
+            latest = latest.max(now);
+        }
+        match step {
+            Step::Reset => {
+                engine.reset();
+                seen.clear();
+            }
+            Step::Event(event) => {
+                match &event {
+                    Event::Book(view) => engine.on_book(at, view),
+                    Event::Trade(price, qty, side) => engine.on_trade(at, Price(*price), Qty(*qty), *side),
+                    Event::Quote(bbo) => engine.on_quote(at, bbo),
+                }
+                seen.push((latest, event));
+            }
+            Step::Decide => {
+                let mut features = [f64::NAN; FEATURES_MAX];
+                engine.write(at, &mut features);
+                let batch = Batch { events: &seen, now: latest, config };
+                for spec in registry() {
+                    let value = features[index_of(spec.name).unwrap()];
+                    let expected = batch.feature(spec.name);
+                    prop_assert!(value.is_finite());
+                    prop_assert!(
+                        (value - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+                        "{}: {} streaming, {} batch, after {} events",
+                        spec.name,
+                        value,
+                        expected,
+                        seen.len()
+                    );
+                }
+                prop_assert!(features[FEATURE_COUNT..].iter().all(|unused| *unused == 0.0));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The events since the last reset, and the logical time to look back from.
@@ -168,7 +188,10 @@ impl Batch<'_> {
     }
 
     fn books(&self) -> Vec<(i64, DepthView)> {
-        self.events.iter().filter_map(|(at, event)| if let Event::Book(view) = event { Some((*at, *view)) } else { None }).collect()
+        self.events
+            .iter()
+            .filter_map(|(at, event)| if let Event::Book(view) = event { Some((*at, **view)) } else { None })
+            .collect()
     }
 
     fn book(&self) -> DepthView {
@@ -338,10 +361,17 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![100 => event().prop_map(Step::Event), 1 => Just(Step::Reset), 8 => Just(Step::Decide)]
 }
 
+fn trade_or_decision() -> impl Strategy<Value = Step> {
+    prop_oneof![20 => trade().prop_map(Step::Event), 1 => Just(Step::Decide)]
+}
+
 fn event() -> impl Strategy<Value = Event> {
-    let trade = (90i64..110, 0i64..30, any::<bool>())
-        .prop_map(|(price, qty, is_buy)| Event::Trade(price * 1_000_000_000, qty, if is_buy { Side::Buy } else { Side::Sell }));
-    prop_oneof![3 => view().prop_map(Event::Book), 4 => trade, 2 => view().prop_map(|view| Event::Quote(view.bbo()))]
+    prop_oneof![3 => view().prop_map(|view| Event::Book(Box::new(view))), 4 => trade(), 2 => view().prop_map(|view| Event::Quote(view.bbo()))]
+}
+
+fn trade() -> impl Strategy<Value = Event> {
+    (90i64..110, 0i64..30, any::<bool>())
+        .prop_map(|(price, qty, is_buy)| Event::Trade(price * 1_000_000_000, qty, if is_buy { Side::Buy } else { Side::Sell }))
 }
 
 /// Up to ten levels a side, gaps between them, now and then a side without any.
