@@ -186,16 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_is_learnt_from_the_first_trades_alone() {
+    fn the_bucket_is_learnt_from_the_first_trades_alone_and_again_after_a_reset() {
         let mut vpin = Vpin::new(None, NonZeroUsize::MIN);
-        for trade in 0..i64::from(CALIBRATION_TRADES) {
-            vpin.on_trade(Qty(1 + trade % 3), Side::Buy);
+        // A reset while the bucket is learnt, then one while it is known.
+        vpin.on_trade(Qty(1_000), Side::Buy);
+        for _ in 0..2 {
+            vpin.reset();
+            for trade in 0..i64::from(CALIBRATION_TRADES) {
+                vpin.on_trade(Qty(1 + trade % 3), Side::Buy);
+            }
+            assert_eq!((vpin.completed(), vpin.value()), (0, None));
+            // 42 times 1 + 2 + 3, and 1 + 2, is 255 in all; an eighth is 31.
+            vpin.on_trade(Qty(30), Side::Buy);
+            assert_eq!(vpin.completed(), 0);
+            vpin.on_trade(Qty(1), Side::Sell);
+            assert_eq!((vpin.bucket_buy_sell(0), vpin.value()), (Some((Qty(30), Qty(1))), Some(29.0 / 31.0)));
         }
-        assert_eq!((vpin.completed(), vpin.value()), (0, None));
-        // 42 times 1 + 2 + 3, and 1 + 2, is 255 in all; an eighth is 31.
-        vpin.on_trade(Qty(30), Side::Buy);
-        assert_eq!(vpin.completed(), 0);
-        vpin.on_trade(Qty(1), Side::Sell);
-        assert_eq!((vpin.bucket_buy_sell(0), vpin.value()), (Some((Qty(30), Qty(1))), Some(29.0 / 31.0)));
     }
 }
