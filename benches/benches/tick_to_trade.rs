@@ -10,10 +10,11 @@
 
 use chronos_benches::input::Input;
 use chronos_benches::table;
-use chronos_market::Timestamp;
 use chronos_market::decode::{BinanceDecoder, DecodeSink, Decoder, Message};
+use chronos_market::{Frame, MarketEvent, Timestamp};
 use chronos_pipeline::latency::Stage;
-use chronos_pipeline::topology::{Fused, Waiting, pin_current_thread};
+use chronos_pipeline::stopwatch::Started;
+use chronos_pipeline::topology::{Crossing, Fused, Waiting, pin_current_thread};
 use chronos_session::assembly::{Assembly, AssemblyOptions, assemble};
 use chronos_session::capture::{Capture, CaptureItem};
 use chronos_session::config::Config;
@@ -93,37 +94,81 @@ fn parts(capture: &Capture, config: &Config, arguments: &Arguments) -> Outcome<A
     Ok(assembly)
 }
 
-/// Lines a second of one core, from a mapped file: lines split, decoded, booked, features and decision ticks, no inference.
+/// Lines a second of one core, from a mapped file, no inference: lines split, decoded, booked, features and decision ticks; then the
+/// same with the trade group and the simulated venue, which keeps a second book.
 fn measure_throughput(input: &Input, arguments: &Arguments) -> Outcome<()> {
+    throughput(input, arguments, "ingest (decode, book, features, ticks)", |assembly, messages| {
+        let Assembly { mut ingest, trade, cold, quarantine, .. } = assembly;
+        let measured = messages(&mut |connection, recv, raw| {
+            ingest.advance(recv, &mut Nowhere);
+            Ok(ingest.on_message(connection, raw, &mut Nowhere)?)
+        })?;
+        drop((ingest, trade, quarantine));
+        cold.join()?;
+        Ok(measured)
+    })?;
+    throughput(input, arguments, "ingest, trade and simulated venue", |assembly, messages| {
+        let Assembly { ingest, trade, cold, quarantine, .. } = assembly;
+        let mut fused = Fused::new(ingest, trade);
+        let measured = messages(&mut |connection, recv, raw| Ok(fused.on_message(connection, recv, raw)?))?;
+        drop((fused.finish(), quarantine));
+        cold.join()?;
+        Ok(measured)
+    })
+}
+
+/// Feeds every message of a capture to its argument; gives the number of lines and the seconds they took.
+type Messages<'a> = dyn FnMut(&mut dyn FnMut(usize, Timestamp, &[u8]) -> Outcome<()>) -> Outcome<(usize, f64)> + 'a;
+
+fn throughput(
+    input: &Input,
+    arguments: &Arguments,
+    what: &str,
+    run: impl Fn(Assembly, &mut Messages<'_>) -> Outcome<(usize, f64)>,
+) -> Outcome<()> {
     let config = config("none");
     let mut rates = Vec::new();
     let mut lines = 0;
     for _ in 0..THROUGHPUT_RUNS {
         let mut capture = Capture::open(std::slice::from_ref(&input.path), &config)?;
-        let Assembly { ingest, trade, cold, quarantine, .. } = parts(&capture, &config, arguments)?;
-        let mut fused = Fused::new(ingest, trade);
-        lines = 0;
-        let started = Instant::now();
-        while let Some(item) = capture.next() {
-            lines += 1;
-            match item {
-                CaptureItem::Message { connection, recv, message, .. } => fused.on_message(connection, recv, message)?,
-                CaptureItem::Broken { error, .. } => return Err(error.into()),
+        let assembly = parts(&capture, &config, arguments)?;
+        let (count, seconds) = run(assembly, &mut |take| {
+            let mut lines = 0;
+            let started = Instant::now();
+            while let Some(item) = capture.next() {
+                lines += 1;
+                match item {
+                    CaptureItem::Message { connection, recv, message, .. } => take(connection, recv, message)?,
+                    CaptureItem::Broken { error, .. } => return Err(error.into()),
+                }
             }
-        }
-        rates.push(lines as f64 / started.elapsed().as_secs_f64());
-        drop((fused.finish(), quarantine));
-        cold.join()?;
+            Ok((lines, started.elapsed().as_secs_f64()))
+        })?;
+        lines = count;
+        rates.push(lines as f64 / seconds);
     }
     rates.sort_by(f64::total_cmp);
     println!(
-        "throughput, no inference: {:.0} messages/s a core (median of {THROUGHPUT_RUNS}; {:.0} to {:.0}); {lines} messages of {} bytes",
+        "throughput, {what}: {:.0} messages/s a core (median of {THROUGHPUT_RUNS}; {:.0} to {:.0}); {lines} messages of {} bytes",
         rates[THROUGHPUT_RUNS / 2],
         rates[0],
         rates[THROUGHPUT_RUNS - 1],
         input.bytes.len() / lines.max(1)
     );
     Ok(())
+}
+
+/// Takes what `ingest` hands on, and does nothing with it.
+struct Nowhere;
+
+impl Crossing for Nowhere {
+    fn event(&mut self, event: &MarketEvent) {
+        std::hint::black_box(event);
+    }
+
+    fn frame(&mut self, frame: &Frame, _started: Started) {
+        std::hint::black_box(frame);
+    }
 }
 
 /// A message and when it is to arrive.

@@ -151,6 +151,8 @@ struct Levels {
     /// Places in `pool` that are not in use.
     spare: Vec<u32>,
     count: usize,
+    /// The block changed last: a message's changes come sorted, so the next one is often there too.
+    latest: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +170,7 @@ impl Levels {
             pool: Vec::with_capacity(BLOCKS_MAX),
             spare: Vec::with_capacity(BLOCKS_MAX),
             count: 0,
+            latest: 0,
         };
         levels.pool.push(Block::EMPTY);
         levels.clear();
@@ -187,7 +190,8 @@ impl Levels {
 
     #[inline]
     fn set(&mut self, key: i64, qty: i64) -> Result<Option<usize>, BookFull> {
-        let at = self.block_of(key);
+        let at = if self.holds(self.latest, key) { self.latest } else { self.block_of(key) };
+        self.latest = at;
         let block = &mut self.pool[self.order[at] as usize];
         let place = block.search(key);
         let is_there = place < block.len && block.keys[place] == key;
@@ -241,6 +245,12 @@ impl Levels {
     fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
         blocks.flat_map(|block| (0..block.len).rev().map(|place| (block.keys[place], block.qtys[place])))
+    }
+
+    /// Whether a key belongs to a block.
+    #[inline]
+    fn holds(&self, at: usize, key: i64) -> bool {
+        self.bounds.get(at).is_some_and(|bound| *bound <= key) && self.bounds.get(at + 1).is_none_or(|next| key < *next)
     }
 
     /// The block a key belongs to. Looks at the best ones first, where most changes are.

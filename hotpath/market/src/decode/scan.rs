@@ -190,7 +190,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn text(&mut self) -> Option<&'a [u8]> {
         let rest = self.bytes.get(self.at..)?;
-        let len = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || !(b' '..=b'~').contains(&byte))?;
+        let len = rest.iter().position(|&byte| !IS_PLAIN[usize::from(byte)])?;
         self.at += len + 1;
         (rest[len] == b'"').then_some(&rest[..len])
     }
@@ -278,6 +278,17 @@ impl<'a> Cursor<'a> {
         i64::try_from(scaled).ok()
     }
 }
+
+/// Printable ASCII but the quote and the backslash.
+const IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        is_plain[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    is_plain
+};
 
 const SCALES: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 

@@ -10,7 +10,7 @@ use chronos_market::decode::{
 use chronos_market::features::{FeatureConfig, FeatureEngine};
 use chronos_market::tick::{TickClock, TickConfig, TickDecision};
 use chronos_market::{
-    BookState, EventFlags, EventKind, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side, Timestamp,
+    Bbo, BookState, EventFlags, EventKind, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side, Timestamp,
 };
 use std::fmt;
 
@@ -229,7 +229,8 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
     #[inline]
     fn message(&mut self, _recv: Timestamp, message: &Message<'_>) {
         let state = &mut *self.state;
-        state.latencies.record(Stage::Decode, state.stopwatch.elapsed_ns(self.started));
+        let decoded = state.stopwatch.start();
+        state.latencies.record(Stage::Decode, state.stopwatch.between_ns(self.started, decoded));
         let symbol = match message {
             Message::Depth(depth) => Some(depth.symbol),
             Message::Snapshot(snapshot) => snapshot.symbol,
@@ -252,14 +253,14 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
         match message {
             Message::Depth(depth) => {
                 self.result = Ok(Some(depth.levels.len()));
-                state.on_depth(id, depth, self.started, self.out);
+                state.on_depth(id, depth, decoded, self.started, self.out);
             }
             Message::Snapshot(snapshot) => {
                 self.result = Ok(Some(snapshot.levels.len()));
-                state.on_snapshot(id, snapshot, self.started, self.out);
+                state.on_snapshot(id, snapshot, decoded, self.started, self.out);
             }
-            Message::Trade(trade) => state.on_trade(id, trade, self.out),
-            Message::Quote(quote) => state.on_quote(id, quote, self.out),
+            Message::Trade(trade) => state.on_trade(id, trade, decoded, self.out),
+            Message::Quote(quote) => state.on_quote(id, quote, decoded, self.out),
             Message::Mark(mark) => {
                 let event = state.event(id, EventKind::Mark, Side::Buy, mark.price, Qty::ZERO, 0, mark.exchange_ns);
                 self.out.event(&event);
@@ -319,22 +320,34 @@ impl State {
     }
 
     #[inline]
-    fn on_depth(&mut self, id: InstrumentId, depth: &DepthMessage<'_>, started: Started, out: &mut impl Crossing) {
+    fn on_depth(
+        &mut self,
+        id: InstrumentId,
+        depth: &DepthMessage<'_>,
+        decoded: Started,
+        started: Started,
+        out: &mut impl Crossing,
+    ) {
         self.counters.depth += 1;
-        let begun = self.stopwatch.start();
         let (seq, now) = (&mut self.seq, self.now);
         let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, depth.exchange_ns, event));
         let outcome = self.markets[id.index()].sync.on_depth(depth, &mut emit);
-        self.after_book(id, outcome, begun, started, out);
+        self.after_book(id, outcome, decoded, started, out);
     }
 
-    fn on_snapshot(&mut self, id: InstrumentId, snapshot: &SnapshotMessage<'_>, started: Started, out: &mut impl Crossing) {
+    fn on_snapshot(
+        &mut self,
+        id: InstrumentId,
+        snapshot: &SnapshotMessage<'_>,
+        decoded: Started,
+        started: Started,
+        out: &mut impl Crossing,
+    ) {
         self.counters.snapshots += 1;
-        let begun = self.stopwatch.start();
         let (seq, now) = (&mut self.seq, self.now);
         let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, snapshot.exchange_ns, event));
         let outcome = self.markets[id.index()].sync.on_snapshot(snapshot, &mut emit);
-        self.after_book(id, outcome, begun, started, out);
+        self.after_book(id, outcome, decoded, started, out);
     }
 
     /// What follows a whole batch of book changes: the check, the features, and a tick where one is due.
@@ -383,32 +396,28 @@ impl State {
     }
 
     #[inline]
-    fn on_trade(&mut self, id: InstrumentId, trade: &TradeMessage<'_>, out: &mut impl Crossing) {
+    fn on_trade(&mut self, id: InstrumentId, trade: &TradeMessage<'_>, decoded: Started, out: &mut impl Crossing) {
         self.counters.trades += 1;
+        self.markets[id.index()].features.on_trade(self.now, trade.price, trade.qty, trade.aggressor);
+        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(decoded));
         let event = self.event(id, EventKind::Trade, trade.aggressor, trade.price, trade.qty, trade.id, trade.exchange_ns);
         out.event(&event);
-        let begun = self.stopwatch.start();
-        let market = &mut self.markets[id.index()];
-        market.features.on_trade(self.now, trade.price, trade.qty, trade.aggressor);
-        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(begun));
     }
 
     #[inline]
-    fn on_quote(&mut self, id: InstrumentId, quote: &QuoteMessage<'_>, out: &mut impl Crossing) {
+    fn on_quote(&mut self, id: InstrumentId, quote: &QuoteMessage<'_>, decoded: Started, out: &mut impl Crossing) {
         self.counters.quotes += 1;
-        let mut bid =
-            self.event(id, EventKind::Bbo, Side::Buy, quote.bbo.bid.price, quote.bbo.bid.qty, quote.id, quote.exchange_ns);
-        bid.flags = EventFlags::NONE;
-        out.event(&bid);
-        let ask = self.event(id, EventKind::Bbo, Side::Sell, quote.bbo.ask.price, quote.bbo.ask.qty, quote.id, quote.exchange_ns);
-        out.event(&ask);
-        let begun = self.stopwatch.start();
         let market = &mut self.markets[id.index()];
         if let Some(check) = &mut market.check {
             check.on_quote(quote.id, quote.bbo);
         }
         market.features.on_quote(self.now, &quote.bbo);
-        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(begun));
+        self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(decoded));
+        let Bbo { bid, ask } = quote.bbo;
+        let bid = self.event(id, EventKind::Bbo, Side::Buy, bid.price, bid.qty, quote.id, quote.exchange_ns);
+        out.event(&MarketEvent { flags: EventFlags::NONE, ..bid });
+        let ask = self.event(id, EventKind::Bbo, Side::Sell, ask.price, ask.qty, quote.id, quote.exchange_ns);
+        out.event(&ask);
     }
 
     #[cold]
