@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// Replay captures through a low-latency trading pipeline: books, features, a model, orders, risk, fills.
 #[derive(Parser)]
-#[command(name = "chronos", version, about, max_term_width = 110)]
+#[command(name = "chronos", version, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -40,8 +40,17 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explained(&error));
             ExitCode::from(2)
         }
     }
+}
+
+/// An error and its causes, each said once.
+fn explained(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        _ if text.contains(&cause) => text,
+        _ => format!("{text}: {cause}"),
+    })
 }
