@@ -120,6 +120,15 @@ fn one_weight_or_another_seed_gives_other_orders() {
     assert_eq!(fixture.with_model("same-seed", &weights(1)).digest, fixture.base.digest);
 }
 
+/// The bucket volume enters one feature, VPIN, and nothing else.
+#[test]
+fn one_other_feature_gives_other_orders() {
+    let fixture = Fixture::get();
+    let mut options = fixture.options();
+    options.config.features.vpin_bucket_qty = 0.5;
+    assert_ne!(replayed(&options).digest, fixture.base.digest);
+}
+
 #[test]
 fn permuted_features_are_refused() {
     let fixture = Fixture::get();
