@@ -370,8 +370,14 @@ fn report(
     if traded.submit_errors > 0 {
         report.notices.push(format!("{} commands could not be sent", traded.submit_errors));
     }
-    if report.trading_state != "active" {
-        report.notices.push(format!("trading was {} at the end", report.trading_state));
+    match trade.trading_state() {
+        TradingState::Active => {}
+        TradingState::Reducing => {
+            report.notices.push("trading was reduced to closing positions: model steps failed one after another".into());
+        }
+        TradingState::Halted => report
+            .notices
+            .push("trading was halted: the loss, fees included, passed `risk.loss_quote_max`; nothing was sent after that".into()),
     }
     report
 }
