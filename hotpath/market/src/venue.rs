@@ -82,12 +82,6 @@ impl ReportBuffer {
         Ok(())
     }
 
-    /// Whether another report fits.
-    #[inline]
-    pub fn has_room(&self) -> bool {
-        self.reports.len() < REPORTS_MAX
-    }
-
     /// What is held, in order.
     #[inline]
     pub fn as_slice(&self) -> &[ExecutionReport] {

@@ -18,6 +18,7 @@
 //! lot = "0.001"
 //! ```
 
+use crate::format::sha256_hex;
 use chronos_exchange::SimulatedVenueConfig;
 use chronos_inference::EngineChoice;
 use chronos_market::features::FeatureConfig;
@@ -27,7 +28,6 @@ use chronos_pipeline::decision::ThresholdConfig;
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::WindowSchedule;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -167,7 +167,7 @@ pub struct VenueSection {
 pub struct TopologySection {
     /// `fused` (both groups on one core) or `split` (one core each).
     pub mode: String,
-    /// Cores to pin to, in order: ingest (or both groups), trade (split only), cold path. Empty: no pinning.
+    /// Cores to pin to, in order: ingest (or both groups), trade (split only). Empty: no pinning; the cold path is never pinned.
     pub cores: Vec<usize>,
 }
 
@@ -389,7 +389,7 @@ impl Config {
     pub fn hash(&self) -> String {
         // Serialising plain numbers and strings cannot fail; field order is the order of declaration.
         let canonical = toml::to_string(self).unwrap_or_default();
-        Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_hex(canonical.as_bytes())
     }
 
     /// The engine asked for.

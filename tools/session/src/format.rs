@@ -1,5 +1,7 @@
 //! Numbers, durations and times as people read them: in the tables of a terminal and in the HTML report.
 
+use sha2::{Digest, Sha256};
+
 /// Nanoseconds in a day.
 pub const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 /// Stands where there is no number.
@@ -79,6 +81,11 @@ pub fn clock_utc(unix_ns: i64, decimals: usize) -> String {
 /// A name in snake case as words; parts of tick-to-trade, which stand beside the whole, by what tells them apart.
 pub fn words(name: &str) -> String {
     name.strip_prefix("tick_to_trade_").unwrap_or(name).replace('_', " ")
+}
+
+/// SHA-256 in lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Thousands separators in a string of digits.

@@ -5,12 +5,12 @@
 //! trained on.
 
 use crate::config::Config;
+use crate::format::sha256_hex;
 use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
 use chronos_market::features::{features_hash, index_of, registry};
 use chronos_market::tick::TickConfig;
 use chronos_pipeline::predictor::{Predictor, Scale};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -364,10 +364,6 @@ fn check(manifest: &Manifest) -> Result<(), String> {
 fn list_hash(names: &[String], versions: &[u16]) -> String {
     let list: Vec<(&str, u16)> = names.iter().map(String::as_str).zip(versions.iter().copied()).collect();
     features_hash(&list)
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

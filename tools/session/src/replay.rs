@@ -59,6 +59,12 @@ pub struct Progress {
     pub lines: u64,
 }
 
+impl Progress {
+    fn of(capture: &Capture, lines: u64) -> Progress {
+        Progress { bytes_read: capture.bytes_read(), bytes_total: capture.bytes_total(), lines }
+    }
+}
+
 /// Why there is no replay, or no whole one.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -95,7 +101,7 @@ pub enum SessionError {
 const PROGRESS_LINES: u64 = 4_096;
 /// Malformed lines told one by one.
 const TOLD_MAX: u64 = 8;
-/// Threads besides the cold path's that a split session keeps busy.
+/// Threads of a split session: ingest, trade, cold path. A fused one has one less.
 const SPLIT_THREADS: usize = 3;
 
 /// Replays captures through the hot path. `progress` is called now and then.
@@ -137,9 +143,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut counted = Counted::default();
     let started = Instant::now();
     while counted.lines < options.limit.unwrap_or(u64::MAX) && !driver.has_stopped() {
-        let bytes = (counted.lines.is_multiple_of(PROGRESS_LINES)).then(|| (capture.bytes_read(), capture.bytes_total()));
-        if let Some((bytes_read, bytes_total)) = bytes {
-            progress(Progress { bytes_read, bytes_total, lines: counted.lines });
+        if counted.lines.is_multiple_of(PROGRESS_LINES) {
+            progress(Progress::of(&capture, counted.lines));
         }
         let Some(item) = capture.next() else { break };
         counted.lines += 1;
@@ -156,7 +161,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
             options.record.is_some() && push_quarantine(&mut quarantine, broken.place.line, broken.recv.0, broken.code, broken.raw);
         counted.note(&broken, is_kept, options.record.is_some());
     }
-    progress(Progress { bytes_read: capture.bytes_read(), bytes_total: capture.bytes_total(), lines: counted.lines });
+    progress(Progress::of(&capture, counted.lines));
     let (ingest, trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
 
