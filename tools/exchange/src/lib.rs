@@ -27,7 +27,9 @@
 
 mod agents;
 mod capture;
+pub mod itch_capture;
 mod matching_engine;
+mod output_file;
 mod simulated_venue;
 
 pub use capture::{GeneratedSummary, GeneratorConfig, generate, generate_file};
