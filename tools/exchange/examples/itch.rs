@@ -7,8 +7,8 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = arguments.first().map(Path::new).ok_or("usage: itch FILE.pcap|.pcapng[.gz|.zst] [MESSAGES] [SEED]")?;
-    let mut config = ItchConfig::default();
-    config.container = PacketContainer::of_path(path).ok_or("the file's name must end in .pcap or .pcapng")?;
+    let container = PacketContainer::of_path(path).ok_or("the file's name must end in .pcap or .pcapng")?;
+    let mut config = ItchConfig { container, ..ItchConfig::default() };
     if let Some(messages) = arguments.get(1) {
         config.messages = messages.parse()?;
     }

@@ -47,7 +47,7 @@ struct Maker {
 
 const MAKERS: usize = 12;
 /// Levels a maker quotes on each side.
-const MAKER_LEVELS: i64 = 6;
+const MAKER_LEVELS: usize = 6;
 /// Patient orders the book tends to hold.
 const PATIENT_TARGET: usize = 1_600;
 /// Part of the quotes off their targets that are replaced, where that can be asked for.
@@ -189,34 +189,42 @@ impl Agents {
     /// Cancels the quotes of a maker that are off its targets and places those that are missing.
     fn requote(&mut self, which: usize, engine: &MatchingEngine) {
         let fair = self.latent_ticks + 0.7 * self.normal();
-        let Some(maker) = self.makers.get(which).cloned() else { return };
+        let Some(maker) = self.makers.get_mut(which) else { return };
+        let (half_spread_ticks, step_ticks) = (maker.half_spread_ticks, maker.step_ticks);
+        let mut quotes = std::mem::take(&mut maker.quotes);
         // A quote through the opposite best would be refused: it joins the queue in front of it, which leans the book towards the
         // latent price.
         let bid_limit = engine.best(Side::Sell).map_or(i64::MAX, |(ask, _)| ask - 1);
         let ask_limit = engine.best(Side::Buy).map_or(i64::MIN, |(bid, _)| bid + 1);
-        let bid = ((fair - maker.half_spread_ticks).floor() as i64).min(bid_limit);
-        let ask = ((fair + maker.half_spread_ticks).ceil() as i64).max(ask_limit);
-        let targets: Vec<(Side, i64)> = (0..MAKER_LEVELS)
-            .map(|level| level * maker.step_ticks)
-            .flat_map(|away| [(Side::Buy, bid - away), (Side::Sell, ask + away)])
-            .collect();
-        let mut quotes = Vec::with_capacity(targets.len());
+        let bid = ((fair - half_spread_ticks).floor() as i64).min(bid_limit);
+        let ask = ((fair + half_spread_ticks).ceil() as i64).max(ask_limit);
+        // By level and side: whether a quote is where it should be.
+        let mut is_held = [[false; 2]; MAKER_LEVELS];
         // By side: quotes to be replaced.
         let mut stale = [Vec::new(), Vec::new()];
-        for (id, side, price) in maker.quotes {
+        quotes.retain(|&(id, side, price_ticks)| {
             if engine.order(id).is_none() {
-                continue;
+                return false;
             }
-            if targets.contains(&(side, price)) {
-                quotes.push((id, side, price));
-            } else if self.amendment == Amendment::ReplaceAndReduce && self.rng.f64() < REPLACE_PART {
+            let away_ticks = if side == Side::Buy { bid - price_ticks } else { price_ticks - ask };
+            let level = usize::try_from(away_ticks / step_ticks).ok().filter(|_| away_ticks >= 0 && away_ticks % step_ticks == 0);
+            if let Some(held) = level.and_then(|level| is_held.get_mut(level)) {
+                held[side as usize] = true;
+                return true;
+            }
+            if self.amendment == Amendment::ReplaceAndReduce && self.rng.f64() < REPLACE_PART {
                 stale[side as usize].push(id);
             } else {
                 self.queued.push_back(EngineRequest::Cancel { id });
             }
-        }
-        for (side, price_ticks) in targets {
-            if !quotes.iter().any(|&(_, held_side, held)| (held_side, held) == (side, price_ticks)) {
+            false
+        });
+        for (level, is_held) in is_held.into_iter().enumerate() {
+            let away_ticks = level as i64 * step_ticks;
+            for (side, price_ticks) in [(Side::Buy, bid - away_ticks), (Side::Sell, ask + away_ticks)] {
+                if is_held[side as usize] {
+                    continue;
+                }
                 let qty_lots = 20 + self.rng.i64(0..400);
                 let id = match stale[side as usize].pop() {
                     Some(id) => self.replace(id, price_ticks, qty_lots),

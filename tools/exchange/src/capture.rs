@@ -30,7 +30,7 @@ pub struct GeneratorConfig {
     /// Symbol in upper case: ASCII letters, digits and `_`.
     pub symbol: String,
     /// Symbols in the capture, at least 1. Those after the first are named `SIM2USDT`, `SIM3USDT` and so on, are markets of their
-    /// own, and start at two to eight times the price.
+    /// own, and start at two to eight times the price. Where there are several, snapshots name theirs, which the venue's do not.
     pub symbols: u16,
     /// Exchange time of the start, nanoseconds since the epoch, 0 or later.
     pub start_ns: i64,
@@ -135,10 +135,14 @@ fn of_symbol(config: &GeneratorConfig, place: u16) -> GeneratorConfig {
     }
     GeneratorConfig {
         seed: Rng::with_seed(config.seed.wrapping_add(u64::from(place))).u64(..),
-        symbol: format!("SIM{}USDT", place + 1),
-        start_price: Price(config.start_price.0 * (1 + i64::from((place - 1) % 7 + 1))),
+        symbol: further_symbol(place),
+        start_price: Price(config.start_price.0 * (2 + i64::from((place - 1) % 7))),
         ..config.clone()
     }
+}
+
+fn further_symbol(place: u16) -> String {
+    format!("SIM{}USDT", u32::from(place) + 1)
 }
 
 fn check(config: &GeneratorConfig) -> io::Result<()> {
@@ -161,6 +165,9 @@ fn check(config: &GeneratorConfig) -> io::Result<()> {
     }
     if config.symbols < 1 {
         return refuse("symbols must be at least 1");
+    }
+    if (1..config.symbols).any(|place| config.symbol == further_symbol(place)) {
+        return refuse("symbol must not be that of one of the further symbols");
     }
     if config.depth_interval_ms < 1 {
         return refuse("depth_interval_ms must be at least 1");
@@ -307,6 +314,7 @@ struct Recorder {
     lot: i64,
     qty_decimals: u32,
     snapshot_levels: usize,
+    names_snapshots: bool,
     /// Apart from the agents' generator, so that the market does not depend on the wire.
     rng: Rng,
     update_id: u64,
@@ -339,6 +347,7 @@ impl Recorder {
             lot: config.lot.0,
             qty_decimals: decimals_of(config.lot.0, QTY_SCALE),
             snapshot_levels: config.snapshot_levels,
+            names_snapshots: config.symbols > 1,
             rng: Rng::with_seed(!config.seed),
             update_id: FIRST_UPDATE_ID,
             trade_id: FIRST_TRADE_ID,
@@ -453,6 +462,11 @@ impl Recorder {
         let start = self.text.len();
         self.raw(r#"{"lastUpdateId":"#);
         write_integer(&mut self.text, self.update_id);
+        if self.names_snapshots {
+            self.raw(r#","symbol":""#);
+            self.text.extend_from_slice(self.symbol.as_bytes());
+            self.raw(r#"""#);
+        }
         self.raw(r#","E":"#);
         self.milliseconds(now_ns);
         self.raw(r#","T":"#);
@@ -791,6 +805,79 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_zstd_where_its_name_says_so() {
+        let config = GeneratorConfig { seconds: 2, ..Default::default() };
+        let path = tempfile::tempdir().unwrap();
+        let path = path.path().join("a.ZST");
+        generate_file(&config, &path, &mut |_| {}).unwrap();
+        assert_eq!(zstd::decode_all(File::open(&path).unwrap()).unwrap(), capture(&config).0);
+    }
+
+    #[test]
+    fn a_capture_ends_with_the_line_that_makes_it_long_enough() {
+        let whole = capture(&GeneratorConfig { seconds: 20, ..Default::default() }).0;
+        for max_bytes in [1, 100_000, 400_001] {
+            let config = GeneratorConfig { seconds: u32::MAX, max_bytes: Some(max_bytes), ..Default::default() };
+            let mut bytes = Vec::new();
+            let mut parts = Vec::new();
+            let summary = generate(&config, &mut bytes, &mut |part| parts.push(part)).unwrap();
+            assert!(whole.starts_with(&bytes) && bytes.ends_with(b"\n"));
+            assert_eq!(summary.bytes, bytes.len() as u64);
+            let last_line = bytes[..bytes.len() - 1].iter().rev().take_while(|&&byte| byte != b'\n').count() as u64 + 1;
+            assert!(summary.bytes >= max_bytes && summary.bytes - last_line < max_bytes);
+            assert!(parts.is_sorted() && parts.last() == Some(&1.0));
+        }
+        let unreached = GeneratorConfig { seconds: 20, max_bytes: Some(u64::MAX), ..Default::default() };
+        assert_eq!(capture(&unreached).0, whole);
+    }
+
+    #[test]
+    fn symbols_are_markets_of_their_own_merged_by_receive_time() {
+        let config = GeneratorConfig { seconds: 5, symbols: 10, ..Default::default() };
+        let (bytes, summary) = capture(&config);
+        assert_eq!((summary.snapshots, summary.bytes), (10, bytes.len() as u64));
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let recv_ns = |line: &str| line.split_once(' ').unwrap().0.parse::<i64>().unwrap();
+        assert!(text.lines().is_sorted_by_key(recv_ns));
+        // The first is as if it were alone, but for the name in its snapshot.
+        let alone = capture(&GeneratorConfig { symbols: 1, ..config.clone() }).0;
+        let of = |text: &str, symbol: &str| -> Vec<String> {
+            text.lines().filter(|line| line.contains(&format!("\"s\":\"{symbol}\""))).map(str::to_owned).collect()
+        };
+        assert_eq!(of(text, "BTCUSDT"), of(std::str::from_utf8(&alone).unwrap(), "BTCUSDT"));
+        let named: Vec<String> = lines(&bytes)
+            .iter()
+            .filter(|(_, line)| line["lastUpdateId"].is_i64())
+            .map(|(_, line)| line["symbol"].as_str().unwrap().to_owned())
+            .collect();
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!((named.len(), sorted.len()), (10, 10));
+        let mut first_quotes = Vec::new();
+        for place in 2..=10 {
+            let lines = of(text, &format!("SIM{place}USDT"));
+            assert!(lines.len() > 300 && lines.iter().all(|line| line.contains(&format!("sim{place}usdt@"))));
+            let price =
+                lines.iter().find_map(|line| line.split_once("\"b\":\"")?.1.split_once('.')).unwrap().0.parse::<u64>().unwrap();
+            first_quotes.push((price + 5_000) / 10_000 * 10_000);
+        }
+        assert_eq!(first_quotes, [2, 3, 4, 5, 6, 7, 8, 2, 3].map(|times| times * 60_000));
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        let written = |value: u64| {
+            let mut text = Vec::new();
+            write_integer(&mut text, value);
+            String::from_utf8(text).unwrap()
+        };
+        for value in [0, 9, 10, 99, 100, 1_735_689_600_001_500_000, u64::MAX] {
+            assert_eq!(written(value), value.to_string());
+        }
+    }
+
+    #[test]
     fn other_ticks_and_lots_are_written_exactly() {
         let config = GeneratorConfig {
             seconds: 2,
@@ -833,6 +920,7 @@ mod tests {
             (GeneratorConfig { start_price: Price(PRICE_SCALE), ..good.clone() }, "start_price"),
             (GeneratorConfig { start_price: Price(i64::MAX), tick: Price(i64::MAX / 100_000), ..good.clone() }, "start_price"),
             (GeneratorConfig { symbols: 0, ..good.clone() }, "symbols"),
+            (GeneratorConfig { symbol: "SIM3USDT".to_owned(), symbols: 3, ..good.clone() }, "further"),
             (GeneratorConfig { depth_interval_ms: 0, ..good.clone() }, "depth_interval_ms"),
             (GeneratorConfig { snapshot_levels: 0, ..good.clone() }, "snapshot_levels"),
         ] {

@@ -107,7 +107,9 @@ impl fmt::Display for EngineRefusal {
         f.write_str(match self {
             EngineRefusal::DuplicateId => "an order with this id is in the book",
             EngineRefusal::UnknownId => "no order with this id is in the book",
-            EngineRefusal::Quantity => "quantity must be above 0, must not overflow its level, and a reduction must leave something",
+            EngineRefusal::Quantity => {
+                "quantity must be above 0, must not overflow its level, and a reduction must leave something"
+            }
             EngineRefusal::WouldTake => "a post-only order would have taken",
         })
     }
@@ -172,20 +174,21 @@ impl MatchingEngine {
     }
 
     fn place(&mut self, mut order: Resting, order_type: OrderType, events: &mut Vec<EngineEvent>) -> Result<(), EngineRefusal> {
-        self.check(&order, order_type)?;
+        let found = self.find(order.side, order.price_ticks);
+        self.check(&order, order_type, found)?;
         while order.qty_lots > 0 && self.would_take(&order, order_type) {
             self.take_best(&mut order, events);
         }
         if order.qty_lots > 0 && matches!(order_type, OrderType::Limit | OrderType::PostOnly) {
-            self.rest(order, events);
+            // What it took was on the other side: its own level stands where it stood.
+            self.rest(order, found, events);
         }
         Ok(())
     }
 
-    /// Whether an order may enter the book.
-    fn check(&self, order: &Resting, order_type: OrderType) -> Result<(), EngineRefusal> {
-        let levels = &self.levels[order.side as usize];
-        let total = find(levels, order.side, order.price_ticks).map_or(0, |at| levels[at].total_lots);
+    /// Whether an order may enter the book, where its level was `found`.
+    fn check(&self, order: &Resting, order_type: OrderType, found: Result<usize, usize>) -> Result<(), EngineRefusal> {
+        let total = found.map_or(0, |at| self.levels[order.side as usize][at].total_lots);
         if order.qty_lots <= 0 || total.checked_add(order.qty_lots).is_none() {
             return Err(EngineRefusal::Quantity);
         }
@@ -224,11 +227,10 @@ impl MatchingEngine {
         events.push(EngineEvent::LevelSet { side, price_ticks, qty_lots: left_lots });
     }
 
-    /// Appends an order to the queue of its level.
-    fn rest(&mut self, mut order: Resting, events: &mut Vec<EngineEvent>) {
+    /// Appends an order to the queue of its level, which stands or would stand where it was `found`.
+    fn rest(&mut self, mut order: Resting, found: Result<usize, usize>, events: &mut Vec<EngineEvent>) {
         let Resting { id, side, price_ticks, qty_lots, .. } = order;
         let levels = &mut self.levels[side as usize];
-        let found = find(levels, side, price_ticks);
         order.before = found.ok().map(|at| levels[at].last);
         let place = match self.free.pop() {
             Some(place) => {
@@ -283,19 +285,19 @@ impl MatchingEngine {
         let place = *self.place_of_id.get(&id).ok_or(EngineRefusal::UnknownId)?;
         let old = self.orders[place];
         let new = Resting { id: new_id, side: old.side, price_ticks, qty_lots, before: None, behind: None };
-        self.check(&new, OrderType::PostOnly)?;
+        self.check(&new, OrderType::PostOnly, self.find(new.side, price_ticks))?;
         self.take_off_and_tell(place, old.qty_lots, events);
         if old.price_ticks == price_ticks {
             // A level is told once.
             events.pop();
         }
-        self.rest(new, events);
+        self.rest(new, self.find(new.side, price_ticks), events);
         Ok(())
     }
 
     fn take_off_and_tell(&mut self, place: usize, qty_lots: i64, events: &mut Vec<EngineEvent>) {
         let Resting { side, price_ticks, .. } = self.orders[place];
-        let Ok(at) = find(&self.levels[side as usize], side, price_ticks) else { return };
+        let Ok(at) = self.find(side, price_ticks) else { return };
         let qty_lots = self.take_off(place, at, qty_lots);
         events.push(EngineEvent::LevelSet { side, price_ticks, qty_lots });
     }
@@ -327,24 +329,25 @@ impl MatchingEngine {
         self.free.push(place);
         left_lots
     }
-}
 
-/// Where the level of a price stands in a side, or where it would.
-fn find(levels: &[Level], side: Side, price_ticks: i64) -> Result<usize, usize> {
-    let is_worse = |level: &Level| match side {
-        Side::Buy => level.price_ticks < price_ticks,
-        Side::Sell => level.price_ticks > price_ticks,
-    };
-    // Most prices asked for are near the best: look there first, then twice as far, and so on (Bentley and Yao 1976).
-    let mut reach = 1;
-    while reach < levels.len() && !is_worse(&levels[levels.len() - reach]) {
-        reach *= 2;
-    }
-    let from = levels.len().saturating_sub(reach);
-    let at = from + levels[from..].partition_point(is_worse);
-    match levels.get(at) {
-        Some(level) if level.price_ticks == price_ticks => Ok(at),
-        _ => Err(at),
+    /// Where the level of a price stands, or as an error where it would.
+    fn find(&self, side: Side, price_ticks: i64) -> Result<usize, usize> {
+        let levels = &self.levels[side as usize];
+        let is_worse = |level: &Level| match side {
+            Side::Buy => level.price_ticks < price_ticks,
+            Side::Sell => level.price_ticks > price_ticks,
+        };
+        // Most prices asked for are near the best: look there first, then twice as far, and so on (Bentley and Yao 1976).
+        let mut reach = 1;
+        while reach < levels.len() && !is_worse(&levels[levels.len() - reach]) {
+            reach *= 2;
+        }
+        let from = levels.len().saturating_sub(reach);
+        let at = from + levels[from..].partition_point(is_worse);
+        match levels.get(at) {
+            Some(level) if level.price_ticks == price_ticks => Ok(at),
+            _ => Err(at),
+        }
     }
 }
 

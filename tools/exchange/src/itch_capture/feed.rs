@@ -8,7 +8,7 @@ use fastrand::Rng;
 use std::io::{self, Write};
 
 /// What was sent, and what became of it.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Default)]
 pub(super) struct FeedTruth {
     pub(super) messages: u64,
     pub(super) packets_sent: u64,
@@ -93,9 +93,9 @@ impl<W: Write> MoldFeed<W> {
         &self.truth
     }
 
-    /// From the next packet on the network is as bad as configured.
-    pub(super) fn turn_faults_on(&mut self) -> io::Result<()> {
-        self.send_packet(self.first_ns)?;
+    /// What comes from now on goes through a network that is as bad as configured.
+    pub(super) fn turn_faults_on(&mut self, now_ns: u64) -> io::Result<()> {
+        self.send_packet(now_ns)?;
         self.are_faults_on = true;
         Ok(())
     }

@@ -84,7 +84,7 @@ impl<W: Write> Market<W> {
             tape.send(&message::stock_directory(tape.head(stock.locate), stock.symbol))?;
             tape.send(&message::trading_action(tape.head(stock.locate), stock.symbol, b'T', *b"    "))?;
         }
-        tape.feed.turn_faults_on()?;
+        tape.feed.turn_faults_on(tape.now_ns)?;
         tape.now_ns += SECOND_NS;
         for stock in &mut self.stocks {
             for request in stock.agents.opening() {
@@ -263,7 +263,7 @@ impl Stock {
         let head = tape.head(self.locate);
         let (reference, shares, price4) = (self.reference(id), shares(lots), price4(price_ticks));
         let order = DisplayedOrder { reference, side, shares, stock: self.symbol, price4 };
-        if id % ATTRIBUTED_ORDERS != 0 {
+        if !id.is_multiple_of(ATTRIBUTED_ORDERS) {
             return tape.send(&message::add_order(head, order));
         }
         let participant = PARTICIPANTS[(id / ATTRIBUTED_ORDERS) as usize % PARTICIPANTS.len()];
@@ -309,7 +309,7 @@ impl Stock {
             EngineEvent::Trade { maker, price_ticks, qty_lots, .. } => Some((maker, price_ticks, qty_lots)),
             EngineEvent::LevelSet { .. } => None,
         });
-        let cross_price4 = trades.clone().last().map_or(0, |(_, price_ticks, _)| price4(price_ticks));
+        let cross_price4 = trades.clone().next_back().map_or(0, |(_, price_ticks, _)| price4(price_ticks));
         let mut crossed_shares = 0;
         for (maker, _, lots) in trades {
             let match_number = tape.next_match();
@@ -327,7 +327,8 @@ impl Stock {
     }
 
     fn final_book(&self) -> FinalBook {
-        let best = |side| self.engine.best(side).map(|(ticks, lots)| (Price(i64::from(price4(ticks)) * PRICE4), lots.unsigned_abs()));
+        let best =
+            |side| self.engine.best(side).map(|(ticks, lots)| (Price(i64::from(price4(ticks)) * PRICE4), lots.unsigned_abs()));
         let mut hash = Fnv1a::default();
         let mut orders = 0;
         for (side, letter) in [(Side::Buy, b'B'), (Side::Sell, b'S')] {

@@ -77,11 +77,12 @@ impl UdpFrames {
     }
 }
 
-/// The sum of big-endian 16-bit words, an odd byte at the end as the high one (RFC 1071), not folded.
+/// The sum of big-endian 16-bit words, not folded, zeros behind the last. Two words at a time fold to the same (RFC 1071, 2).
 fn sum(bytes: &[u8]) -> u64 {
-    let (words, odd) = bytes.as_chunks::<2>();
-    let words: u64 = words.iter().map(|&word| u64::from(u16::from_be_bytes(word))).sum();
-    words + odd.first().map_or(0, |&byte| u64::from(byte) << 8)
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    last.iter_mut().zip(rest).for_each(|(last, &byte)| *last = byte);
+    words.iter().chain([&last]).map(|&word| u64::from(u32::from_be_bytes(word))).sum()
 }
 
 /// A sum with its carries added back in.
