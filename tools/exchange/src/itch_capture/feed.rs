@@ -207,7 +207,9 @@ impl<W: Write> MoldFeed<W> {
     }
 
     fn finish_packet(&mut self, sequence: u64, count: u16) {
-        if let Some(mold) = self.frame.get_mut(self.frames.payload_at()..).and_then(|payload| payload.first_chunk_mut::<20>()) {
+        if let Some(mold) =
+            self.frame.get_mut(self.frames.payload_at()..).and_then(|payload| payload.first_chunk_mut::<MOLD_HEADER_BYTES>())
+        {
             mold[..10].copy_from_slice(&self.session);
             mold[10..18].copy_from_slice(&sequence.to_be_bytes());
             mold[18..].copy_from_slice(&count.to_be_bytes());

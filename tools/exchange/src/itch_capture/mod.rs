@@ -91,7 +91,7 @@ pub struct SequenceRange {
 impl SequenceRange {
     /// How many messages.
     pub fn messages(self) -> u64 {
-        self.last - self.first + 1
+        self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
@@ -144,9 +144,7 @@ pub struct FinalBook {
 /// What `out` says; [`io::ErrorKind::InvalidInput`] for a configuration out of range, naming the field.
 pub fn write_itch_capture(config: &ItchConfig, out: &mut impl Write, progress: &mut dyn FnMut(f64)) -> io::Result<ItchSummary> {
     check(config)?;
-    let summary = Market::new(config, MoldFeed::new(config, &mut *out)?).run(config.messages, progress)?;
-    out.flush()?;
-    Ok(summary)
+    Market::new(config, MoldFeed::new(config, out)?).run(config.messages, progress)
 }
 
 /// Like [`write_itch_capture`], into a file: gzip where the name ends in `.gz`, zstd where it ends in `.zst`, plain otherwise. A
