@@ -6,10 +6,15 @@
 mod binance;
 mod capture_line;
 mod json;
+mod packet;
+mod pcap;
 mod scan;
+mod wire;
 
 pub use binance::BinanceDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
+pub use packet::{LinkType, UdpDatagram};
+pub use pcap::{INTERFACES_MAX, Packet, PcapReader, PcapStep};
 
 use crate::event::Side;
 use crate::fixed::{FixedError, Price, Qty};
