@@ -37,9 +37,7 @@ fn their_fields(message: &itchy::Message) -> Fields {
         }
         Body::Breach(level) => (vec![], format!("{}", *level as u8)),
         Body::BrokenTrade { match_number } => (vec![*match_number], String::new()),
-        Body::CrossTrade(cross) => {
-            (vec![cross.shares, price(cross.cross_price), cross.match_number], cross.stock.to_string())
-        }
+        Body::CrossTrade(cross) => (vec![cross.shares, price(cross.cross_price), cross.match_number], cross.stock.to_string()),
         Body::DeleteOrder { reference } => (vec![*reference], String::new()),
         Body::Imbalance(i) => {
             let numbers =
@@ -280,23 +278,17 @@ fn parts(kind: u8) -> Vec<Part> {
         ],
         b'H' => vec![Stock, Letters("HPQT"), Letters(" "), Letters("TLM"), Letters("123"), Letters(" "), Letters(" ")],
         b'Y' => vec![Stock, Letters("012")],
-        b'L' => vec![Letters("A"), Letters("BC"), Letters("D"), Letters("E"), Stock, Letters("YN"), Letters("NPSRL"), Letters("AEWSD")],
+        b'L' => {
+            vec![Letters("A"), Letters("BC"), Letters("D"), Letters("E"), Stock, Letters("YN"), Letters("NPSRL"), Letters("AEWSD")]
+        }
         b'V' => vec![Number(8), Number(8), Number(8)],
         b'W' => vec![Letters("123")],
         b'K' => vec![Stock, Number(4), Letters("AC"), Number(4)],
         b'J' => vec![Stock, Number(4), Number(4), Number(4), Number(4)],
         b'A' => vec![Number(8), Letters("BS"), Number(4), Stock, Number(4)],
-        b'F' => vec![
-            Number(8),
-            Letters("BS"),
-            Number(4),
-            Stock,
-            Number(4),
-            Letters("AB"),
-            Letters("C"),
-            Letters("D"),
-            Letters("E"),
-        ],
+        b'F' => {
+            vec![Number(8), Letters("BS"), Number(4), Stock, Number(4), Letters("AB"), Letters("C"), Letters("D"), Letters("E")]
+        }
         b'E' => vec![Number(8), Number(4), Number(8)],
         b'C' => vec![Number(8), Number(4), Number(8), Letters("YN"), Number(4)],
         b'X' => vec![Number(8), Number(4)],
@@ -304,7 +296,9 @@ fn parts(kind: u8) -> Vec<Part> {
         b'U' => vec![Number(8), Number(8), Number(4), Number(4)],
         b'P' => vec![Number(8), Letters("BS"), Number(4), Stock, Small(4), Number(8)],
         b'Q' => vec![Small(8), Stock, Small(4), Number(8), Letters("OCHI")],
-        b'I' => vec![Number(8), Number(8), Letters("BSNO"), Stock, Number(4), Number(4), Number(4), Letters("OCH"), Letters("L1AB ")],
+        b'I' => {
+            vec![Number(8), Number(8), Letters("BSNO"), Stock, Number(4), Number(4), Number(4), Letters("OCH"), Letters("L1AB ")]
+        }
         b'N' => vec![Stock, Letters("BSAN")],
         _ => vec![],
     }
@@ -384,9 +378,8 @@ fn reads_the_order_of_the_specification() {
 #[test]
 fn reads_what_itchy_does_not_know() {
     let halt = hex("68 0007 0000 000000000005 4141504C20202020 51 48");
-    let listing = hex(
-        "4F 0007 0000 000000000005 4141504C20202020 59 00002710 00004E20 00007530 0000000000000006 00009C40 0000C350",
-    );
+    let listing =
+        hex("4F 0007 0000 000000000005 4141504C20202020 59 00002710 00004E20 00007530 0000000000000006 00009C40 0000C350");
     let ItchBody::DirectListing(found) = ItchMessage::parse(&listing).expect("parses").body else { panic!() };
     let prices = [found.minimum, found.maximum, found.near, found.lower_collar, found.upper_collar].map(|price| price.to_string());
     assert_eq!(prices, ["1", "2", "3", "4", "5"]);

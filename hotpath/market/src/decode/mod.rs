@@ -4,7 +4,9 @@
 //! A [`Message`] reaches the sink only when every part of it has been read, so nobody downstream ever sees half of one.
 
 mod binance;
+mod calendar;
 mod capture_line;
+mod dbn;
 mod iex;
 mod iex_tp;
 mod itch;
@@ -22,6 +24,7 @@ mod wire;
 
 pub use binance::BinanceDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
+pub use dbn::{DbnDecoder, DbnMetadata, DbnStep, split_dbn_record};
 pub use itch::{AddOrder, DirectListing, Imbalance, ItchBody, ItchMessage, StockDirectory};
 pub use itch_decoder::{BinaryFileStep, ItchDecoder, split_binary_file};
 pub use new_york::new_york_midnight;

@@ -1,5 +1,6 @@
 //! Midnight in New York, from which US exchanges count the time of day.
 
+use super::calendar::{day_number, year_of_day};
 use crate::time::{NANOS_PER_SECOND, Timestamp};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -18,43 +19,16 @@ pub fn new_york_midnight(instant: Timestamp) -> Timestamp {
 
 /// Whether midnight at the beginning of a day (days since 1970-01-01) in New York is in summer time.
 fn is_summer_at_midnight(day: i64) -> bool {
-    let year = year_of(day);
+    let year = year_of_day(day);
     // The clocks change at 02:00: the first midnight in the other time is that of the Monday.
-    let begin = second_sunday_of_march(year) + 1;
-    let end = first_sunday_of_november(year) + 1;
+    let begin = sunday_from(day_number(year, 3, 8)) + 1;
+    let end = sunday_from(day_number(year, 11, 1)) + 1;
     (begin..end).contains(&day)
-}
-
-fn second_sunday_of_march(year: i64) -> i64 {
-    sunday_from(first_of_march(year)) + 7
-}
-
-fn first_sunday_of_november(year: i64) -> i64 {
-    // March to October have 245 days.
-    sunday_from(first_of_march(year) + 245)
 }
 
 /// The first Sunday at or after a day. 1970-01-01 was a Thursday.
 fn sunday_from(day: i64) -> i64 {
     day + (3 - day).rem_euclid(7)
-}
-
-/// Days from 1970-01-01 to the first of March of a year in the Gregorian calendar.
-fn first_of_march(year: i64) -> i64 {
-    365 * (year - 1970) + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) - 477 + 59
-}
-
-/// The year a day is in, by the average length of a year and a step back where that is one too many.
-fn year_of(day: i64) -> i64 {
-    let guess = 1970 + (day * 400).div_euclid(146_097);
-    let january = |year: i64| first_of_march(year - 1) + 306;
-    if january(guess) > day {
-        guess - 1
-    } else if january(guess + 1) <= day {
-        guess + 1
-    } else {
-        guess
-    }
 }
 
 #[cfg(test)]
