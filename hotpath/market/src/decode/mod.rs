@@ -4,12 +4,25 @@
 //! A [`Message`] reaches the sink only when every part of it has been read, so nobody downstream ever sees half of one.
 
 mod binance;
+mod bitfinex;
+mod bitstamp;
 mod capture_line;
+mod decimal;
 mod json;
+mod kraken;
+mod levels;
+mod lobster;
+mod order_id;
 mod scan;
+mod tape;
+mod time_text;
 
 pub use binance::BinanceDecoder;
+pub use bitfinex::BitfinexDecoder;
+pub use bitstamp::BitstampDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
+pub use kraken::KrakenDecoder;
+pub use lobster::{LobsterDecoder, LobsterFile, read_lobster_book};
 
 use crate::event::Side;
 use crate::fixed::{FixedError, Price, Qty};
