@@ -287,21 +287,20 @@ impl OrderBook {
     /// Best bid and ask; a side without orders is zero.
     #[inline]
     pub fn bbo(&self) -> Bbo {
-        let best = |side: Side| self.sides[side as usize].best().map(|(_, place)| self.level(place)).unwrap_or_default();
+        let best = |side: Side| self.sides[side as usize].best().map(|place| self.level(place)).unwrap_or_default();
         Bbo { bid: best(Side::Buy), ask: best(Side::Sell) }
     }
 
     /// The best price of a side.
     #[inline]
     pub fn best_price(&self, side: Side) -> Option<Price> {
-        self.sides[side as usize].best().map(|(key, _)| Price(key_of(side, key)))
+        self.sides[side as usize].best().map(|place| self.levels[place as usize].price)
     }
 
     /// Total quantity at a price; 0 where nothing rests.
     #[inline]
     pub fn qty_at(&self, side: Side, price: Price) -> Qty {
-        let place = self.sides[side as usize].find(key_of(side, price.0));
-        Qty(place.map_or(0, |place| self.levels[place as usize].qty))
+        Qty(self.place_of(side, price).map_or(0, |place| self.levels[place as usize].qty))
     }
 
     /// Levels of a side, best first.
@@ -319,8 +318,7 @@ impl OrderBook {
 
     /// The orders at a price, in the order of the queue.
     pub fn orders_at(&self, side: Side, price: Price) -> impl Iterator<Item = RestingOrder> + '_ {
-        let place = self.sides[side as usize].find(key_of(side, price.0)).ok();
-        self.queue(place.map_or(NONE, |place| self.levels[place as usize].head))
+        self.queue(self.place_of(side, price).map_or(NONE, |place| self.levels[place as usize].head))
     }
 
     /// Every order of a side: best price first, at one price in the order of the queue.
@@ -353,6 +351,11 @@ impl OrderBook {
     }
 
     #[inline]
+    fn place_of(&self, side: Side, price: Price) -> Option<u32> {
+        self.sides[side as usize].find(key_of(side, price.0)).1
+    }
+
+    #[inline]
     fn level(&self, place: u32) -> Level {
         let level = &self.levels[place as usize];
         Level { price: level.price, qty: Qty(level.qty) }
@@ -372,8 +375,8 @@ impl OrderBook {
     #[inline]
     fn touch(&self, place: u32) -> LevelTouch {
         let level = &self.levels[place as usize];
-        let better = self.sides[level.side as usize].better(key_of(level.side, level.price.0));
-        LevelTouch { side: level.side, price: level.price, qty: Qty(level.qty), better }
+        let (cursor, _) = self.sides[level.side as usize].find(key_of(level.side, level.price.0));
+        LevelTouch { side: level.side, price: level.price, qty: Qty(level.qty), better: cursor.better }
     }
 
     /// The level at a price, made where there is none, and how many are better.
@@ -381,11 +384,10 @@ impl OrderBook {
     fn level_for(&mut self, side: Side, price: Price) -> Result<(u32, usize), OrderBookError> {
         let key = key_of(side, price.0);
         let prices = &mut self.sides[side as usize];
-        let better = prices.better(key);
-        let cursor = match prices.find(key) {
-            Ok(place) => return Ok((place, better)),
-            Err(cursor) => cursor,
-        };
+        let (cursor, found) = prices.find(key);
+        if let Some(place) = found {
+            return Ok((place, cursor.better));
+        }
         let place = match self.spare_level {
             NONE if self.levels.len() == self.levels_max => return Err(OrderBookError::Full),
             NONE => self.levels.len() as u32,
@@ -400,7 +402,7 @@ impl OrderBook {
             }
             None => self.levels.push(new),
         }
-        Ok((place, better))
+        Ok((place, cursor.better))
     }
 
     #[inline]
@@ -439,14 +441,15 @@ impl OrderBook {
             NONE => level.tail = order.previous,
             next => self.orders[next as usize].previous = order.previous,
         }
-        let is_gone = level.count == 0;
-        let touch = self.touch(order.level);
+        let (side, price, qty, is_gone) = (level.side, level.price, Qty(level.qty), level.count == 0);
+        let prices = &mut self.sides[side as usize];
+        let (cursor, _) = prices.find(key_of(side, price.0));
         if is_gone {
-            self.sides[touch.side as usize].remove(key_of(touch.side, touch.price.0));
-            self.levels[order.level as usize].head = self.spare_level;
+            prices.remove(cursor);
+            level.head = self.spare_level;
             self.spare_level = order.level;
         }
-        touch
+        LevelTouch { side, price, qty, better: cursor.better }
     }
 }
 

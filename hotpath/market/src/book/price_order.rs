@@ -24,13 +24,15 @@ pub(super) struct PriceOrder {
     len: usize,
 }
 
-/// Where a key is, or would be.
+/// Where a key is, or would stand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor {
     /// Which block, in order.
     at: usize,
     /// Which key of it.
     place: usize,
+    /// How many keys are better: exact below [`TOP_LEVELS`], at least that from there on.
+    pub(super) better: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -73,13 +75,21 @@ impl PriceOrder {
         self.len
     }
 
-    /// The value of a key, or where it would stand.
+    /// Where a key is or would stand, and its value where it is there.
     #[inline]
-    pub(super) fn find(&self, key: i64) -> Result<u32, Cursor> {
+    pub(super) fn find(&self, key: i64) -> (Cursor, Option<u32>) {
         let at = self.block_of(key);
         let block = &self.pool[self.order[at] as usize];
         let place = block.search(key);
-        if place < block.len && block.keys[place] == key { Ok(block.values[place]) } else { Err(Cursor { at, place }) }
+        let is_there = place < block.len && block.keys[place] == key;
+        let mut better = block.len - place - usize::from(is_there);
+        for &place in self.order[at + 1..].iter().rev() {
+            if better >= TOP_LEVELS {
+                break;
+            }
+            better += self.pool[place as usize].len;
+        }
+        (Cursor { at, place, better }, is_there.then(|| block.values[place]))
     }
 
     /// Puts a key where [`PriceOrder::find`] said it would stand.
@@ -88,7 +98,8 @@ impl PriceOrder {
         if self.pool[self.order[cursor.at] as usize].len == BLOCK {
             self.split(cursor.at)?;
             if cursor.place > BLOCK / 2 {
-                cursor = Cursor { at: cursor.at + 1, place: cursor.place - BLOCK / 2 };
+                cursor.at += 1;
+                cursor.place -= BLOCK / 2;
             }
         }
         self.pool[self.order[cursor.at] as usize].insert(cursor.place, key, value);
@@ -96,25 +107,19 @@ impl PriceOrder {
         Ok(())
     }
 
-    /// Removes a key that is there.
+    /// Removes the key that [`PriceOrder::find`] found there.
     #[inline]
-    pub(super) fn remove(&mut self, key: i64) {
-        let at = self.block_of(key);
-        let block = &mut self.pool[self.order[at] as usize];
-        let place = block.search(key);
-        if place < block.len && block.keys[place] == key {
-            block.remove(place);
-            self.len -= 1;
-            self.tidy(at);
-        }
+    pub(super) fn remove(&mut self, cursor: Cursor) {
+        self.pool[self.order[cursor.at] as usize].remove(cursor.place);
+        self.len -= 1;
+        self.tidy(cursor.at);
     }
 
-    /// The best key and its value.
+    /// The value of the best key.
     #[inline]
-    pub(super) fn best(&self) -> Option<(i64, u32)> {
+    pub(super) fn best(&self) -> Option<u32> {
         let block = &self.pool[*self.order.last()? as usize];
-        let place = block.len.checked_sub(1)?;
-        Some((block.keys[place], block.values[place]))
+        block.values[..block.len].last().copied()
     }
 
     /// Values, best key first.
@@ -122,22 +127,6 @@ impl PriceOrder {
     pub(super) fn values(&self) -> impl Iterator<Item = u32> + '_ {
         let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
         blocks.flat_map(|block| block.values[..block.len].iter().rev().copied())
-    }
-
-    /// How many keys are better; exact below [`TOP_LEVELS`], at least that from there on.
-    #[inline]
-    pub(super) fn better(&self, key: i64) -> usize {
-        let mut better = 0;
-        for &place in self.order.iter().rev() {
-            let block = &self.pool[place as usize];
-            let best = &block.keys[block.len.saturating_sub(TOP_LEVELS)..block.len];
-            let in_block = best.iter().filter(|&&held| held > key).count();
-            better += in_block;
-            if in_block < block.len || better >= TOP_LEVELS {
-                break;
-            }
-        }
-        better
     }
 
     /// The block a key belongs to. Looks at the best one first, where most changes are.
@@ -236,20 +225,21 @@ mod tests {
             let mut naive = BTreeMap::new();
             for (step, (key, is_insert)) in changes.into_iter().enumerate() {
                 let value = step as u32;
-                match order.find(key) {
-                    Ok(found) => prop_assert_eq!(Some(&found), naive.get(&key)),
-                    Err(cursor) if is_insert => {
+                let (cursor, found) = order.find(key);
+                prop_assert_eq!(found, naive.get(&key).copied());
+                prop_assert_eq!(cursor.better.min(TOP_LEVELS), naive.range(key + 1..).count().min(TOP_LEVELS));
+                match found {
+                    Some(_) if !is_insert => {
+                        order.remove(cursor);
+                        naive.remove(&key);
+                    }
+                    None if is_insert => {
                         order.insert(cursor, key, value).unwrap();
                         naive.insert(key, value);
                     }
-                    Err(_) => prop_assert!(!naive.contains_key(&key)),
+                    _ => {}
                 }
-                if !is_insert {
-                    order.remove(key);
-                    naive.remove(&key);
-                }
-                prop_assert_eq!(order.best(), naive.last_key_value().map(|(&key, &value)| (key, value)));
-                prop_assert_eq!(order.better(key).min(TOP_LEVELS), naive.range(key + 1..).count().min(TOP_LEVELS));
+                prop_assert_eq!(order.best(), naive.last_key_value().map(|(_, &value)| value));
             }
             prop_assert_eq!(order.len(), naive.len());
             prop_assert_eq!(order.values().collect::<Vec<_>>(), naive.values().rev().copied().collect::<Vec<_>>());
