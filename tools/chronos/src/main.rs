@@ -30,6 +30,10 @@ enum Command {
     Exchange(exchange::Arguments),
 }
 
+/// tract allocates at every step: with this a step takes a sixteenth less, and its slowest ones much less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
