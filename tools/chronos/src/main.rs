@@ -2,10 +2,12 @@
 
 mod demo;
 mod exchange;
+mod features;
 mod model;
 mod progress;
 mod replay;
 mod summary;
+mod tables;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ enum Command {
     Replay(Box<replay::Arguments>),
     /// Generate a small market, replay it and write a report: what there is to see, in one command
     Demo(demo::Arguments),
+    /// List the features, or compute those of captures as a table
+    Features(features::Arguments),
     /// Make model directories
     Model(model::Arguments),
     /// The simulated exchange
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Features(arguments) => features::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),
     };
