@@ -6,7 +6,9 @@
 mod binance;
 mod bitfinex;
 mod bitstamp;
+mod bybit;
 mod capture_line;
+mod coinbase;
 mod decimal;
 mod json;
 mod kraken;
@@ -20,7 +22,9 @@ mod time_text;
 pub use binance::BinanceDecoder;
 pub use bitfinex::BitfinexDecoder;
 pub use bitstamp::BitstampDecoder;
+pub use bybit::BybitDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
+pub use coinbase::CoinbaseDecoder;
 pub use kraken::KrakenDecoder;
 pub use lobster::{LobsterDecoder, LobsterFile, read_lobster_book};
 
