@@ -1,0 +1,152 @@
+//! Where the weight of the book lies: how deep, how far, how even.
+
+use super::imbalance::quantity;
+use super::registry::{FeatureSpec, FeatureWindow, Unit, spec};
+use super::window::SlidingSums;
+use crate::book::{DepthView, TOP_LEVELS};
+use crate::frame::Level;
+use crate::time::Timestamp;
+
+pub(super) const SPECS: [FeatureSpec; 10] = [
+    spec(
+        "depth_slope_log_ratio",
+        1,
+        Unit::Log,
+        None,
+        "ln(slope of bids / slope of asks), slope = quantity over 10 levels / distance of the last of them from the mid; 0 while a side \
+         is empty or not beyond the mid",
+        "after the order book slope of Naes and Skjeltorp 2006",
+    ),
+    spec(
+        "depth_ratio_log",
+        1,
+        Unit::Log,
+        None,
+        "ln(quantity of both sides over 10 levels / at the best level); 0 while a side is empty",
+        "share of depth behind the best prices",
+    ),
+    spec(
+        "depth_relative_60s",
+        1,
+        Unit::Log,
+        Some(FeatureWindow::Seconds(60)),
+        "ln(quantity of both sides over 10 levels / its mean over the window's book batches); 0 for an empty book",
+        "depth against its recent level",
+    ),
+    centre_spec("depth_centre_bid", "k * quantity over the bid levels k = 0 to 9 / (9 * quantity); 0 without bids"),
+    centre_spec("depth_centre_ask", "k * quantity over the ask levels k = 0 to 9 / (9 * quantity); 0 without asks"),
+    concentration_spec("depth_concentration_bid", "sum of squared shares of the 10 bid levels in their quantity; 0 without bids"),
+    concentration_spec("depth_concentration_ask", "sum of squared shares of the 10 ask levels in their quantity; 0 without asks"),
+    range_spec("depth_range_bid_bps", "1e4 * (best - last of 10 bid levels) / mid; 0 while a side is empty"),
+    range_spec("depth_range_ask_bps", "1e4 * (last of 10 ask levels - best) / mid; 0 while a side is empty"),
+    spec(
+        "level_gap_imbalance",
+        1,
+        Unit::Ratio,
+        None,
+        "(b - a) / (b + a), distances of the second from the best bid and ask; 0 while a side has less than two levels",
+        "gaps behind the best prices; Farmer et al. 2004",
+    ),
+];
+
+const fn centre_spec(name: &'static str, formula: &'static str) -> FeatureSpec {
+    spec(name, 1, Unit::Ratio, None, formula, "centre of mass of the depth by level")
+}
+
+const fn concentration_spec(name: &'static str, formula: &'static str) -> FeatureSpec {
+    spec(name, 1, Unit::Ratio, None, formula, "Herfindahl index of the depth by level")
+}
+
+const fn range_spec(name: &'static str, formula: &'static str) -> FeatureSpec {
+    spec(name, 1, Unit::BasisPoints, None, formula, "price range of the visible book")
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// Quantity of both sides, and 1 for each batch.
+    over_60s: SlidingSums<2>,
+}
+
+impl Shape {
+    pub(super) fn new() -> Self {
+        Shape { over_60s: SlidingSums::new(60) }
+    }
+
+    #[inline]
+    pub(super) fn on_book(&mut self, now: Timestamp, view: &DepthView) {
+        self.over_60s.add(now, [quantity(&view.bids, TOP_LEVELS) + quantity(&view.asks, TOP_LEVELS), 1.0]);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.over_60s.clear();
+    }
+
+    pub(super) fn values(&mut self, now: Timestamp, view: &DepthView, book_mid: Option<f64>) -> [f64; SPECS.len()] {
+        let [sum, batches] = self.over_60s.sums(now);
+        let (bids, asks) = (Side::of(&view.bids, view.bid_levels), Side::of(&view.asks, view.ask_levels));
+        let total = bids.quantity + asks.quantity;
+        let [slope, ratio, bid_range, ask_range] = book_mid.map_or([0.0; 4], |mid| {
+            let (bid_distance, ask_distance) = (mid - bids.last, asks.last - mid);
+            let is_beyond = bid_distance > 0.0 && ask_distance > 0.0;
+            [
+                if is_beyond { log_ratio(bids.quantity * ask_distance, asks.quantity * bid_distance) } else { 0.0 },
+                log_ratio(total, bids.best_quantity + asks.best_quantity),
+                1e4 * (bids.best - bids.last) / mid,
+                1e4 * (asks.last - asks.best) / mid,
+            ]
+        });
+        let gaps = bids.gap + asks.gap;
+        let has_gaps = view.bid_levels > 1 && view.ask_levels > 1 && gaps > 0.0;
+        [
+            slope,
+            ratio,
+            log_ratio(total * batches, sum),
+            bids.centre,
+            asks.centre,
+            bids.concentration,
+            asks.concentration,
+            bid_range,
+            ask_range,
+            if has_gaps { (bids.gap - asks.gap) / gaps } else { 0.0 },
+        ]
+    }
+}
+
+/// What one side of the book looks like. Quantities are in fixed-point units.
+struct Side {
+    quantity: f64,
+    best_quantity: f64,
+    best: f64,
+    last: f64,
+    /// From the best to the second price.
+    gap: f64,
+    centre: f64,
+    concentration: f64,
+}
+
+impl Side {
+    fn of(levels: &[Level; TOP_LEVELS], count: usize) -> Side {
+        let (mut quantity, mut moment, mut squares) = (0.0, 0.0, 0.0);
+        for (place, level) in levels.iter().enumerate() {
+            let qty = level.qty.0 as f64;
+            quantity += qty;
+            moment += place as f64 * qty;
+            squares += qty * qty;
+        }
+        let per = |value: f64, of: f64| if quantity > 0.0 { value / of } else { 0.0 };
+        let [best, second, ..] = levels;
+        Side {
+            quantity,
+            best_quantity: best.qty.0 as f64,
+            best: best.price.to_f64(),
+            last: levels[count.clamp(1, TOP_LEVELS) - 1].price.to_f64(),
+            gap: best.price.0.abs_diff(second.price.0) as f64,
+            centre: per(moment, (TOP_LEVELS - 1) as f64 * quantity),
+            concentration: per(squares, quantity * quantity),
+        }
+    }
+}
+
+fn log_ratio(above: f64, below: f64) -> f64 {
+    if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 }
+}

@@ -1,0 +1,138 @@
+//! Which side the takers are on, how large their trades are, and at what prices.
+
+use super::estimators::TickRule;
+use super::registry::{FeatureSpec, FeatureWindow, Unit, spec};
+use super::window::SlidingSums;
+use crate::event::Side;
+use crate::fixed::{Price, Qty};
+use crate::time::Timestamp;
+
+pub(super) const SPECS: [FeatureSpec; 10] = [
+    trade_imbalance_spec("trade_imbalance_1s", 1),
+    trade_imbalance_spec("trade_imbalance_10s", 10),
+    trade_imbalance_spec("trade_imbalance_60s", 60),
+    over_10s_spec("trade_count_imbalance_10s", "(buys - sells) / trades, counted over the window; 0 without trades", CHORDIA),
+    over_10s_spec(
+        "tick_rule_imbalance_10s",
+        "mean sign over the window's trades by the tick rule (1 above the price before, -1 below, else the sign before, from 0); 0 \
+         without trades",
+        "tick rule; Lee and Ready 1991",
+    ),
+    over_10s_spec(
+        "trade_sign_persistence_10s",
+        "mean over the window's trades of the aggressor's sign times that of the trade before (0 at the first); 0 without trades",
+        "Lillo and Farmer 2004",
+    ),
+    vwap_spec("vwap_offset_10s_bps", 10),
+    vwap_spec("vwap_offset_60s_bps", 60),
+    spec(
+        "trade_size_relative_1s",
+        1,
+        Unit::Log,
+        Some(FeatureWindow::Seconds(1)),
+        "ln(mean quantity a trade over 1 s / over 60 s); 0 without trades",
+        "trade size against its recent level",
+    ),
+    spec(
+        "trade_size_dispersion_60s",
+        1,
+        Unit::Log,
+        Some(FeatureWindow::Seconds(60)),
+        "ln(n * sum of qty^2 / (sum of qty)^2) / 2 over the window's n trades: 0 where all are of one size and without trades",
+        "coefficient of variation of the trade size",
+    ),
+];
+
+const CHORDIA: &str = "Chordia, Roll and Subrahmanyam 2002";
+
+const fn over_10s_spec(name: &'static str, formula: &'static str, source: &'static str) -> FeatureSpec {
+    spec(name, 1, Unit::Ratio, Some(FeatureWindow::Seconds(10)), formula, source)
+}
+
+const fn trade_imbalance_spec(name: &'static str, seconds: u32) -> FeatureSpec {
+    spec(
+        name,
+        1,
+        Unit::Ratio,
+        Some(FeatureWindow::Seconds(seconds)),
+        "(buy - sell) / (buy + sell), volumes by aggressor over the window; 0 without trades",
+        CHORDIA,
+    )
+}
+
+const fn vwap_spec(name: &'static str, seconds: u32) -> FeatureSpec {
+    spec(
+        name,
+        1,
+        Unit::BasisPoints,
+        Some(FeatureWindow::Seconds(seconds)),
+        "1e4 * (mid - p) / mid, mid of the book, p the volume-weighted mean price over the window; 0 without a mid or trades",
+        "distance to the volume-weighted average price",
+    )
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TradeFlow {
+    /// Signed volume and volume, in units of [`Qty`].
+    over_1s: SlidingSums<3>,
+    /// And notional, 1, aggressor's sign, tick rule's sign, sign times sign before.
+    over_10s: SlidingSums<7>,
+    /// Signed volume, volume, 1, notional, squared quantity.
+    over_60s: SlidingSums<5>,
+    tick_rule: TickRule,
+    last_sign: f64,
+}
+
+impl TradeFlow {
+    pub(super) fn new() -> Self {
+        TradeFlow {
+            over_1s: SlidingSums::new(1),
+            over_10s: SlidingSums::new(10),
+            over_60s: SlidingSums::new(60),
+            tick_rule: TickRule::default(),
+            last_sign: 0.0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_trade(&mut self, now: Timestamp, price: Price, qty: Qty, aggressor: Side) {
+        let (volume, sign) = (qty.0 as f64, aggressor.sign() as f64);
+        let (signed, notional) = (sign * volume, price.to_f64() * volume);
+        let tick_sign = f64::from(self.tick_rule.sign(price));
+        self.over_1s.add(now, [signed, volume, 1.0]);
+        self.over_10s.add(now, [signed, volume, 1.0, notional, sign, tick_sign, sign * self.last_sign]);
+        self.over_60s.add(now, [signed, volume, 1.0, notional, volume * volume]);
+        self.last_sign = sign;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.over_1s.clear();
+        self.over_10s.clear();
+        self.over_60s.clear();
+        (self.tick_rule, self.last_sign) = (TickRule::default(), 0.0);
+    }
+
+    pub(super) fn values(&mut self, now: Timestamp, book_mid: Option<f64>) -> [f64; SPECS.len()] {
+        let [signed_1s, volume_1s, trades_1s] = self.over_1s.sums(now);
+        let [signed_10s, volume_10s, trades_10s, notional_10s, signs, tick_signs, sign_pairs] = self.over_10s.sums(now);
+        let [signed_60s, volume_60s, trades_60s, notional_60s, squares] = self.over_60s.sums(now);
+        let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
+        let offset_bps = |notional: f64, volume: f64| match book_mid {
+            Some(mid) if volume > 0.0 => 1e4 * (mid - notional / volume) / mid,
+            _ => 0.0,
+        };
+        let log_ratio = |above: f64, below: f64| if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 };
+        [
+            per(signed_1s, volume_1s),
+            per(signed_10s, volume_10s),
+            per(signed_60s, volume_60s),
+            per(signs, trades_10s),
+            per(tick_signs, trades_10s),
+            per(sign_pairs, trades_10s),
+            offset_bps(notional_10s, volume_10s),
+            offset_bps(notional_60s, volume_60s),
+            log_ratio(volume_1s * trades_60s, volume_60s * trades_1s),
+            0.5 * log_ratio(squares * trades_60s, volume_60s * volume_60s),
+        ]
+    }
+}
