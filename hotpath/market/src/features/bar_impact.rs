@@ -27,11 +27,11 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
         "Hasbrouck 2009",
     ),
     spec(
-        "amihud_20_bps",
+        "amihud_20_log_bps",
         1,
-        Unit::BasisPoints,
+        Unit::Log,
         Some(FeatureWindow::Bars(SHORT)),
-        "1e4 * mean(|log return of the close| / notional) * mean notional over the window; 0 before a full window",
+        "ln(1 + 1e4 * mean(|log return of the close| / notional) * mean notional) over the window; 0 before it is full",
         "Amihud 2002",
     ),
     spec(
@@ -143,7 +143,7 @@ impl BarImpact {
             long.map_or(0.0, lambda_bps),
             long.and_then(|(sums, _)| sums.r2()).unwrap_or(0.0),
             1e4 * hasbrouck * mean(sizes),
-            1e4 * mean(illiquidity) * mean(notional),
+            (1e4 * mean(illiquidity) * mean(notional)).ln_1p(),
             1e4 * mean(spreads),
         ]
     }

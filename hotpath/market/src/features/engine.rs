@@ -4,14 +4,14 @@ use super::BAR_TRADES;
 use super::bar_impact::BarImpact;
 use super::bar_volatility::BarVolatility;
 use super::calendar::Calendar;
-use super::imbalance::Imbalance;
+use super::imbalance::{Depths, Imbalance};
 use super::intensity::Intensity;
 use super::ofi::OrderFlow;
-use super::quote::{self, positive_mid};
+use super::quote::{Quotes, positive_mid};
 use super::registry::FEATURE_COUNT;
 use super::shape::Shape;
 use super::spread::Spread;
-use super::trade_flow::TradeFlow;
+use super::trade_flow::{self, TradeFlow};
 use super::volatility::Volatility;
 use super::vpin::{DEFAULT_BUCKETS, VolumeBuckets};
 use crate::bars::{BarRule, Bars};
@@ -27,7 +27,7 @@ use std::num::NonZeroUsize;
 pub struct FeatureConfig {
     /// Volume of a VPIN bucket; `None` (the default) to set it from the first trades, see `vpin`'s formula.
     pub vpin_bucket: Option<Qty>,
-    /// Full buckets VPIN rolls over; 50 by default.
+    /// Full buckets VPIN rolls over; 10 by default.
     pub vpin_buckets: NonZeroUsize,
 }
 
@@ -45,8 +45,9 @@ impl Default for FeatureConfig {
 pub struct FeatureEngine {
     latest: Timestamp,
     view: Option<DepthView>,
+    depths: Depths,
     book_mid: Option<f64>,
-    quote: Option<Bbo>,
+    quotes: Quotes,
     quote_mid: Option<f64>,
     bars: Bars,
     spread: Spread,
@@ -68,8 +69,9 @@ impl FeatureEngine {
         FeatureEngine {
             latest: Timestamp::MIN,
             view: None,
+            depths: Depths::default(),
             book_mid: None,
-            quote: None,
+            quotes: Quotes::new(),
             quote_mid: None,
             bars: Bars::new(BarRule::Trades(BAR_TRADES)),
             spread: Spread::new(),
@@ -94,9 +96,10 @@ impl FeatureEngine {
         self.book_mid = positive_mid(&bbo);
         let quoted = self.book_mid.map(|mid| (bbo.ask.price.to_f64() - bbo.bid.price.to_f64()) / mid);
         self.spread.on_book(now, self.book_mid, quoted);
-        self.imbalance.on_book(now, view);
-        self.shape.on_book(now, view);
-        self.order_flow.on_book(now, self.view.as_ref(), view, self.book_mid);
+        self.depths = Depths::of(view);
+        self.imbalance.on_book(now, &self.depths);
+        self.shape.on_book(now, &self.depths);
+        self.order_flow.on_book(now, self.view.as_ref(), view, &self.depths, self.book_mid);
         if self.volatility.on_book(now, self.book_mid) {
             self.intensity.on_mid_change(now);
         }
@@ -111,11 +114,11 @@ impl FeatureEngine {
         if qty.0 <= 0 {
             return;
         }
-        let mid = if self.quote.is_some() { self.quote_mid } else { self.book_mid };
+        let mid = if self.quotes.latest().is_some() { self.quote_mid } else { self.book_mid };
         self.spread.on_trade(now, price, aggressor, mid);
         self.trade_flow.on_trade(now, price, qty, aggressor);
         self.volume_buckets.on_trade(qty, aggressor);
-        self.intensity.on_trade(now, qty);
+        self.intensity.on_trade(now);
         if let Some(bar) = self.bars.on_trade(now, price, qty, aggressor) {
             self.volume_buckets.on_bar(&bar);
             self.bar_impact.on_bar(&bar);
@@ -128,14 +131,15 @@ impl FeatureEngine {
     pub fn on_quote(&mut self, now: Timestamp, bbo: &Bbo) {
         let now = self.clock(now);
         self.quote_mid = positive_mid(bbo);
-        self.quote = Some(*bbo);
+        self.quotes.on_quote(now, bbo);
         self.intensity.on_update(now);
     }
 
     /// Forgets everything, for a book that went stale: what broke it may have hidden trades and quotes too.
     pub fn reset(&mut self) {
-        (self.view, self.book_mid) = (None, None);
-        (self.quote, self.quote_mid) = (None, None);
+        (self.view, self.depths, self.book_mid) = (None, Depths::default(), None);
+        self.quotes.clear();
+        self.quote_mid = None;
         self.bars.clear();
         self.spread.clear();
         self.imbalance.clear();
@@ -156,19 +160,19 @@ impl FeatureEngine {
     pub fn write(&mut self, now: Timestamp, out: &mut [f64; FEATURES_MAX]) {
         let now = self.clock(now);
         let view = self.view.unwrap_or_default();
-        let latest = self.quote.unwrap_or(view.bbo());
         let mut row = Row { out, place: 0 };
         row.put(self.spread.values(now));
-        row.put(quote::values(&latest, self.book_mid));
-        row.put(self.imbalance.values(now, &view));
-        row.put(self.shape.values(now, &view, self.book_mid));
+        row.put(self.quotes.values(now, &view.bbo(), self.book_mid));
+        row.put(self.imbalance.values(now));
+        row.put(self.shape.values(now, &view, &self.depths, self.book_mid));
         row.put(self.order_flow.values(now));
-        row.put(self.trade_flow.values(now, self.book_mid));
+        let trades = self.trade_flow.sums(now);
+        row.put(trade_flow::values(&trades, self.book_mid));
         row.put(self.volume_buckets.values());
         row.put(self.bar_impact.values());
         row.put(self.volatility.values(now));
         row.put(self.bar_volatility.values());
-        row.put(self.intensity.values(now));
+        row.put(self.intensity.values(now, &trades));
         row.put(self.calendar.values(now));
         debug_assert_eq!(row.place, FEATURE_COUNT);
         row.out[FEATURE_COUNT..].fill(0.0);

@@ -4,6 +4,7 @@
 //! prices, a mean over all levels says what level 1 says already (correlation 0.95 to 0.98 in Bitcoin and Ether captures).
 
 use super::estimators::{PairSums, PrincipalWeights};
+use super::imbalance::Depths;
 use super::registry::{FeatureSpec, FeatureWindow, Unit, spec};
 use super::window::{RollingSums, SlidingSums};
 use crate::book::{DepthView, TOP_LEVELS};
@@ -117,7 +118,7 @@ pub fn order_flow(before: &DepthView, after: &DepthView) -> [f64; TOP_LEVELS] {
 #[inline]
 pub fn mean_depth(view: &DepthView, levels: usize) -> f64 {
     let levels = levels.clamp(1, TOP_LEVELS);
-    depth_units(view)[..levels].iter().sum::<f64>() / (levels as f64 * QTY_SCALE as f64)
+    depth_units(&Depths::of(view))[..levels].iter().sum::<f64>() / (levels as f64 * QTY_SCALE as f64)
 }
 
 #[derive(Clone, Debug)]
@@ -173,9 +174,16 @@ impl OrderFlow {
 
     /// `before` is `None` at the first batch, which has no flow but has depth.
     #[inline]
-    pub(super) fn on_book(&mut self, now: Timestamp, before: Option<&DepthView>, after: &DepthView, mid: Option<f64>) {
+    pub(super) fn on_book(
+        &mut self,
+        now: Timestamp,
+        before: Option<&DepthView>,
+        after: &DepthView,
+        depths: &Depths,
+        mid: Option<f64>,
+    ) {
         let flow = before.map_or([0.0; TOP_LEVELS], |before| flow_units(before, after));
-        let depth = depth_units(after);
+        let depth = depth_units(depths);
         let (to_5, to_10) = depth[1..].split_at(4);
         let depth_2_to_5 = to_5.iter().sum::<f64>();
         let depth_2_to_10 = depth_2_to_5 + to_10.iter().sum::<f64>();
@@ -265,29 +273,32 @@ impl OrderFlow {
 /// Sums stay in fixed-point units, whole numbers that `f64` adds exactly up to 2^53.
 #[inline]
 fn flow_units(before: &DepthView, after: &DepthView) -> [f64; TOP_LEVELS] {
-    // An absent level has price 0 and no quantity; on the ask side it must count as beyond every price.
-    let ask_rank = |level: Level| if level.qty.0 == 0 { i64::MIN } else { level.price.0.saturating_neg() };
-    std::array::from_fn(|place| {
-        let (bid, bid_before) = (after.bids[place], before.bids[place]);
-        let (ask, ask_before) = (after.asks[place], before.asks[place]);
-        side_flow(bid.price.0, bid, bid_before.price.0, bid_before)
-            - side_flow(ask_rank(ask), ask, ask_rank(ask_before), ask_before)
-    })
+    std::array::from_fn(|place| level_flow((before.bids[place], before.asks[place]), (after.bids[place], after.asks[place])))
 }
 
-/// Quantity that came to a side at one level; a higher rank is a better price.
+/// Order flow imbalance of one level's `(bid, ask)` between two states, in fixed-point units.
 #[inline]
-fn side_flow(rank: i64, level: Level, rank_before: i64, level_before: Level) -> f64 {
+pub(super) fn level_flow((bid_before, ask_before): (Level, Level), (bid, ask): (Level, Level)) -> f64 {
+    // An absent level has price 0 and no quantity; on the ask side it must count as beyond every price.
+    let ask_rank = |level: Level| if level.qty.0 == 0 { i64::MIN } else { level.price.0.wrapping_neg() };
+    let bids = side_flow(bid.price.0, bid, bid_before.price.0, bid_before);
+    bids.wrapping_sub(side_flow(ask_rank(ask), ask, ask_rank(ask_before), ask_before)) as f64
+}
+
+/// Quantity that came to a side at one level; a higher rank is a better price. Quantities are not negative, so that a difference of
+/// two fits; one of four wraps beyond half the range, 46 billion coins.
+#[inline]
+fn side_flow(rank: i64, level: Level, rank_before: i64, level_before: Level) -> i64 {
     // Whole numbers, which the compiler selects without a branch: prices move in ways no branch predictor knows.
     let came = if rank >= rank_before { level.qty.0 } else { 0 };
     let went = if rank <= rank_before { level_before.qty.0 } else { 0 };
-    came.saturating_sub(went) as f64
+    came.wrapping_sub(went)
 }
 
 /// Mean of both sides' quantities at each level.
 #[inline]
-fn depth_units(view: &DepthView) -> [f64; TOP_LEVELS] {
-    std::array::from_fn(|place| 0.5 * (view.bids[place].qty.0 as f64 + view.asks[place].qty.0 as f64))
+fn depth_units(depths: &Depths) -> [f64; TOP_LEVELS] {
+    std::array::from_fn(|place| 0.5 * (depths.bids[place] + depths.asks[place]))
 }
 
 #[cfg(test)]

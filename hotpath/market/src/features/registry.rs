@@ -36,11 +36,13 @@ pub(super) const fn spec(
 /// Unit of a feature.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unit {
-    /// 1e-4 of the mid price.
+    /// 1e-4 of the price.
     BasisPoints,
+    /// 1e-4 of the price over the square root of a second: the scale on which moves over different times compare.
+    BasisPointsPerRootSecond,
     /// A quotient of like quantities.
     Ratio,
-    /// A natural logarithm.
+    /// A logarithm.
     Log,
     /// A plain number.
     Number,
@@ -50,6 +52,7 @@ impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Unit::BasisPoints => "bps",
+            Unit::BasisPointsPerRootSecond => "bps/s^0.5",
             Unit::Ratio => "ratio",
             Unit::Log => "log",
             Unit::Number => "number",

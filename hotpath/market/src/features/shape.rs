@@ -1,6 +1,6 @@
 //! Where the weight of the book lies: how deep, how far, how even.
 
-use super::imbalance::quantity;
+use super::imbalance::Depths;
 use super::registry::{FeatureSpec, FeatureWindow, Unit, spec};
 use super::window::SlidingSums;
 use crate::book::{DepthView, TOP_LEVELS};
@@ -73,17 +73,24 @@ impl Shape {
     }
 
     #[inline]
-    pub(super) fn on_book(&mut self, now: Timestamp, view: &DepthView) {
-        self.over_60s.add(now, [quantity(&view.bids, TOP_LEVELS) + quantity(&view.asks, TOP_LEVELS), 1.0]);
+    pub(super) fn on_book(&mut self, now: Timestamp, depths: &Depths) {
+        self.over_60s.add(now, [depths.total(), 1.0]);
     }
 
     pub(super) fn clear(&mut self) {
         self.over_60s.clear();
     }
 
-    pub(super) fn values(&mut self, now: Timestamp, view: &DepthView, book_mid: Option<f64>) -> [f64; SPECS.len()] {
+    pub(super) fn values(
+        &mut self,
+        now: Timestamp,
+        view: &DepthView,
+        depths: &Depths,
+        book_mid: Option<f64>,
+    ) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_60s.sums(now);
-        let (bids, asks) = (Side::of(&view.bids, view.bid_levels), Side::of(&view.asks, view.ask_levels));
+        let (bids, asks) =
+            (Side::of(&view.bids, view.bid_levels, &depths.bids), Side::of(&view.asks, view.ask_levels, &depths.asks));
         let total = bids.quantity + asks.quantity;
         let [slope, ratio, bid_range, ask_range] = book_mid.map_or([0.0; 4], |mid| {
             let (bid_distance, ask_distance) = (mid - bids.last, asks.last - mid);
@@ -125,10 +132,10 @@ struct Side {
 }
 
 impl Side {
-    fn of(levels: &[Level; TOP_LEVELS], count: usize) -> Side {
+    #[inline]
+    fn of(levels: &[Level; TOP_LEVELS], count: usize, quantities: &[f64; TOP_LEVELS]) -> Side {
         let (mut quantity, mut moment, mut squares) = (0.0, 0.0, 0.0);
-        for (place, level) in levels.iter().enumerate() {
-            let qty = level.qty.0 as f64;
+        for (place, qty) in quantities.iter().enumerate() {
             quantity += qty;
             moment += place as f64 * qty;
             squares += qty * qty;
@@ -137,7 +144,7 @@ impl Side {
         let [best, second, ..] = levels;
         Side {
             quantity,
-            best_quantity: best.qty.0 as f64,
+            best_quantity: quantities[0],
             best: best.price.to_f64(),
             last: levels[count.clamp(1, TOP_LEVELS) - 1].price.to_f64(),
             gap: best.price.0.abs_diff(second.price.0) as f64,

@@ -64,23 +64,31 @@ const fn vwap_spec(name: &'static str, seconds: u32) -> FeatureSpec {
     spec(
         name,
         1,
-        Unit::BasisPoints,
+        Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * (mid - p) / mid, mid of the book, p the volume-weighted mean price over the window; 0 without a mid or trades",
+        "1e4 * (mid - p) / mid / sqrt(T), mid of the book, p the volume-weighted mean price over the window of T seconds; 0 without a mid or \
+         trades",
         "distance to the volume-weighted average price",
     )
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct TradeFlow {
-    /// Signed volume and volume, in units of [`Qty`].
+    /// Signed volume and volume, in units of [`Qty`], and 1 for each trade.
     over_1s: SlidingSums<3>,
-    /// And notional, 1, aggressor's sign, tick rule's sign, sign times sign before.
+    /// And notional, aggressor's sign, tick rule's sign, sign times the sign before.
     over_10s: SlidingSums<7>,
     /// Signed volume, volume, 1, notional, squared quantity.
     over_60s: SlidingSums<5>,
     tick_rule: TickRule,
     last_sign: f64,
+}
+
+/// The sums of each window of trades.
+pub(super) struct TradeSums {
+    pub(super) over_1s: [f64; 3],
+    pub(super) over_10s: [f64; 7],
+    pub(super) over_60s: [f64; 5],
 }
 
 impl TradeFlow {
@@ -112,27 +120,31 @@ impl TradeFlow {
         (self.tick_rule, self.last_sign) = (TickRule::default(), 0.0);
     }
 
-    pub(super) fn values(&mut self, now: Timestamp, book_mid: Option<f64>) -> [f64; SPECS.len()] {
-        let [signed_1s, volume_1s, trades_1s] = self.over_1s.sums(now);
-        let [signed_10s, volume_10s, trades_10s, notional_10s, signs, tick_signs, sign_pairs] = self.over_10s.sums(now);
-        let [signed_60s, volume_60s, trades_60s, notional_60s, squares] = self.over_60s.sums(now);
-        let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
-        let offset_bps = |notional: f64, volume: f64| match book_mid {
-            Some(mid) if volume > 0.0 => 1e4 * (mid - notional / volume) / mid,
-            _ => 0.0,
-        };
-        let log_ratio = |above: f64, below: f64| if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 };
-        [
-            per(signed_1s, volume_1s),
-            per(signed_10s, volume_10s),
-            per(signed_60s, volume_60s),
-            per(signs, trades_10s),
-            per(tick_signs, trades_10s),
-            per(sign_pairs, trades_10s),
-            offset_bps(notional_10s, volume_10s),
-            offset_bps(notional_60s, volume_60s),
-            log_ratio(volume_1s * trades_60s, volume_60s * trades_1s),
-            0.5 * log_ratio(squares * trades_60s, volume_60s * volume_60s),
-        ]
+    pub(super) fn sums(&mut self, now: Timestamp) -> TradeSums {
+        TradeSums { over_1s: self.over_1s.sums(now), over_10s: self.over_10s.sums(now), over_60s: self.over_60s.sums(now) }
     }
+}
+
+pub(super) fn values(sums: &TradeSums, book_mid: Option<f64>) -> [f64; SPECS.len()] {
+    let [signed_1s, volume_1s, trades_1s] = sums.over_1s;
+    let [signed_10s, volume_10s, trades_10s, notional_10s, signs, tick_signs, sign_pairs] = sums.over_10s;
+    let [signed_60s, volume_60s, trades_60s, notional_60s, squares] = sums.over_60s;
+    let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
+    let offset_bps = |notional: f64, volume: f64, seconds: f64| match book_mid {
+        Some(mid) if volume > 0.0 => 1e4 * (mid - notional / volume) / mid / seconds.sqrt(),
+        _ => 0.0,
+    };
+    let log_ratio = |above: f64, below: f64| if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 };
+    [
+        per(signed_1s, volume_1s),
+        per(signed_10s, volume_10s),
+        per(signed_60s, volume_60s),
+        per(signs, trades_10s),
+        per(tick_signs, trades_10s),
+        per(sign_pairs, trades_10s),
+        offset_bps(notional_10s, volume_10s, 10.0),
+        offset_bps(notional_60s, volume_60s, 60.0),
+        log_ratio(volume_1s * trades_60s, volume_60s * trades_1s),
+        0.5 * log_ratio(squares * trades_60s, volume_60s * volume_60s),
+    ]
 }

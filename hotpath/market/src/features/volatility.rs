@@ -5,12 +5,12 @@ use super::window::SlidingSums;
 use crate::time::Timestamp;
 
 pub(super) const SPECS: [FeatureSpec; 11] = [
-    volatility_spec("realized_volatility_1s_bps", 1),
-    volatility_spec("realized_volatility_10s_bps", 10),
-    volatility_spec("realized_volatility_60s_bps", 60),
-    return_spec("mid_return_1s_bps", 1),
-    return_spec("mid_return_10s_bps", 10),
-    return_spec("mid_return_60s_bps", 60),
+    volatility_spec("realized_volatility_1s_bps", 1, 1),
+    volatility_spec("realized_volatility_10s_bps", 2, 10),
+    volatility_spec("realized_volatility_60s_bps", 2, 60),
+    return_spec("mid_return_1s_bps", 1, 1),
+    return_spec("mid_return_10s_bps", 2, 10),
+    return_spec("mid_return_60s_bps", 1, 60),
     signed_spec("signed_variance_10s", 10),
     signed_spec("signed_variance_60s", 60),
     over_60s_spec(
@@ -30,25 +30,24 @@ pub(super) const SPECS: [FeatureSpec; 11] = [
     ),
 ];
 
-const fn volatility_spec(name: &'static str, seconds: u32) -> FeatureSpec {
+const fn volatility_spec(name: &'static str, version: u16, seconds: u32) -> FeatureSpec {
     spec(
         name,
-        1,
-        Unit::BasisPoints,
+        version,
+        Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * sqrt(sum of r^2) over the window, r = ln(mid / mid') from book batch to book batch, not scaled to a year; 0 without \
-         changes",
+        "1e4 * sqrt(sum of r^2 / T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without changes",
         "Andersen, Bollerslev, Diebold and Labys 2003",
     )
 }
 
-const fn return_spec(name: &'static str, seconds: u32) -> FeatureSpec {
+const fn return_spec(name: &'static str, version: u16, seconds: u32) -> FeatureSpec {
     spec(
         name,
-        1,
-        Unit::BasisPoints,
+        version,
+        Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * sum of r over the window, r = ln(mid / mid') from book batch to book batch; 0 without changes",
+        "1e4 * sum of r / sqrt(T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without changes",
         "log return of the mid",
     )
 }
@@ -68,6 +67,9 @@ const fn signed_spec(name: &'static str, seconds: u32) -> FeatureSpec {
 const fn over_60s_spec(name: &'static str, formula: &'static str, source: &'static str) -> FeatureSpec {
     spec(name, 1, Unit::Ratio, Some(FeatureWindow::Seconds(60)), formula, source)
 }
+
+const ROOT_10: f64 = 3.162_277_660_168_379_5;
+const ROOT_60: f64 = 7.745_966_692_414_834;
 
 #[derive(Clone, Debug)]
 pub(super) struct Volatility {
@@ -123,11 +125,11 @@ impl Volatility {
         let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
         [
             1e4 * squared_1s.sqrt(),
-            1e4 * squared_10s.sqrt(),
-            1e4 * squared_60s.sqrt(),
+            1e4 * (squared_10s / 10.0).sqrt(),
+            1e4 * (squared_60s / 60.0).sqrt(),
             1e4 * change_1s,
-            1e4 * change_10s,
-            1e4 * change_60s,
+            1e4 * change_10s / ROOT_10,
+            1e4 * change_60s / ROOT_60,
             per(signed_10s, squared_10s),
             per(signed_60s, squared_60s),
             per(change_60s.abs(), sizes_60s),

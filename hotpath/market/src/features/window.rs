@@ -5,6 +5,9 @@ use crate::time::{NANOS_PER_SECOND, Timestamp};
 /// Buckets of a time window; more make its edge sharper.
 const BUCKETS: usize = 64;
 
+/// Buckets ahead that are counted rather than found by division.
+const COUNTED: i64 = 8;
+
 /// `N` sums over the last so many entries, each in constant time: one array holds, before `place`, the entries of the block under
 /// way, and from there on sums of the block before up to its end.
 ///
@@ -27,11 +30,16 @@ impl<const N: usize> RollingSums<N> {
 
     #[inline]
     pub(crate) fn push(&mut self, values: [f64; N]) {
+        self.push_all(&values);
+    }
+
+    #[inline]
+    fn push_all(&mut self, values: &[f64; N]) {
         if self.place == self.entries.len() {
             self.turn();
         }
-        self.entries[self.place] = values;
-        self.sums = add(self.sums, values);
+        self.entries[self.place] = *values;
+        add(&mut self.sums, values);
         self.place += 1;
         self.count += 1;
     }
@@ -39,10 +47,11 @@ impl<const N: usize> RollingSums<N> {
     /// The sums over what the window holds, which may not be full yet.
     #[inline]
     pub(crate) fn sums(&self) -> [f64; N] {
-        match self.entries.get(self.place) {
-            Some(before) => add(self.sums, *before),
-            None => self.sums,
+        let mut sums = self.sums;
+        if let Some(before) = self.entries.get(self.place) {
+            add(&mut sums, before);
         }
+        sums
     }
 
     /// Number of entries in the window.
@@ -67,7 +76,8 @@ impl<const N: usize> RollingSums<N> {
 
     fn turn(&mut self) {
         for place in (1..self.entries.len()).rev() {
-            self.entries[place - 1] = add(self.entries[place - 1], self.entries[place]);
+            let after = self.entries[place];
+            add(&mut self.entries[place - 1], &after);
         }
         (self.place, self.sums) = (0, [0.0; N]);
     }
@@ -99,14 +109,16 @@ impl<const N: usize> SlidingSums<N> {
     #[inline]
     pub(crate) fn add(&mut self, now: Timestamp, values: [f64; N]) {
         self.advance(now);
-        self.newest = add(self.newest, values);
+        add(&mut self.newest, &values);
     }
 
     /// The sums over the window that ends at `now`.
     #[inline]
     pub(crate) fn sums(&mut self, now: Timestamp) -> [f64; N] {
         self.advance(now);
-        add(self.passed.sums(), self.newest)
+        let mut sums = self.passed.sums();
+        add(&mut sums, &self.newest);
+        sums
     }
 
     /// Forgets everything.
@@ -124,32 +136,43 @@ impl<const N: usize> SlidingSums<N> {
     }
 
     fn roll(&mut self, now: Timestamp) {
+        // Most often the bucket is one of the next few: counting finds it faster than a division.
+        let soon_ns = self.newest_end_ns.saturating_add(COUNTED * self.width_ns);
+        if self.newest_end_ns > i64::MIN && now.0 < soon_ns && soon_ns < i64::MAX {
+            self.passed.push_all(&self.newest);
+            self.newest = [0.0; N];
+            loop {
+                self.number += 1;
+                self.newest_end_ns += self.width_ns;
+                if now.0 < self.newest_end_ns {
+                    return;
+                }
+                self.passed.push_all(&[0.0; N]);
+            }
+        }
         let number = now.0.div_euclid(self.width_ns);
         let steps = number.saturating_sub(self.number);
         if steps == 0 && self.newest_end_ns > i64::MIN {
             // The bucket at the end of time has no end.
             return;
         }
-        let newest = std::mem::replace(&mut self.newest, [0.0; N]);
         if self.newest_end_ns == i64::MIN || steps >= BUCKETS as i64 {
             self.passed.begin_at(number.rem_euclid(BUCKETS as i64 - 1) as usize);
         } else {
-            self.passed.push(newest);
-            for _ in 1..steps {
-                self.passed.push([0.0; N]);
-            }
+            self.passed.push_all(&self.newest);
+            (1..steps).for_each(|_| self.passed.push_all(&[0.0; N]));
         }
+        self.newest = [0.0; N];
         self.number = number;
         self.newest_end_ns = number.saturating_add(1).saturating_mul(self.width_ns);
     }
 }
 
 #[inline]
-fn add<const N: usize>(mut sums: [f64; N], values: [f64; N]) -> [f64; N] {
+fn add<const N: usize>(sums: &mut [f64; N], values: &[f64; N]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
     }
-    sums
 }
 
 #[cfg(test)]
