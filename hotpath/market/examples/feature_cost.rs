@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p chronos-market --example feature_cost -- CAPTURE.gz [MODE]`
 //!
-//! Every event is decoded and the book kept beforehand; then the engine alone is timed. `MODE` is what is timed: `all` (the default) every
-//! event with a row written after each book batch, `books` only those, `events` all without rows. Under callgrind,
-//! `--toggle-collect='feature_cost::replay*'` counts the instructions of the same.
+//! Every event is decoded and the book kept beforehand; then the engine alone is timed. `MODE` is what is timed: `all` (default)
+//! every event with a row written after each book batch, `books` only those, `events` all without rows. Under callgrind,
+//! `--collect-atstart=no --toggle-collect='feature_cost::replay'` counts the instructions of the same.
 
 use chronos_market::book::{BookEvent, BookSync, DepthView, SyncOutcome};
 use chronos_market::decode::{BinanceDecoder, DecodeSink, Decoder, Message, split_capture_line};

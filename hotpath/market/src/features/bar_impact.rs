@@ -14,7 +14,8 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
         1,
         Unit::Ratio,
         Some(FeatureWindow::Bars(LONG)),
-        "share of the variance of y explained by x, both as in kyle_lambda_60_bps; 0 before a full window and where either does not vary",
+        "share of the variance of y explained by x, both as in kyle_lambda_60_bps; 0 before a full window and where either does \
+         not vary",
         KYLE,
     ),
     spec(
@@ -22,8 +23,8 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(SHORT)),
-        "1e4 * slope of y on x through the origin * mean |x| over the window, y = log return of the close, x = sign * sqrt(|d|), d = \
-         bought less sold notional of the bar; 0 before a full window and where every x is 0",
+        "1e4 * slope of y on x through the origin * mean |x| over the window, y = log return of the close, x = sign * sqrt(|d|), \
+         d = bought less sold notional of the bar; 0 before a full window and where every x is 0",
         "Hasbrouck 2009",
     ),
     spec(
@@ -39,9 +40,9 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(SHORT)),
-        "1e4 * mean of max(s, 0) over the window's pairs of neighbouring bars, s = 2 (e^a - 1) / (e^a + 1), a = (sqrt(2 b) - sqrt(b)) / (3 \
-         - 2 sqrt(2)) - sqrt(g / (3 - 2 sqrt(2))), b = sum of both squared log ranges, g = the squared log range of both together; 0 \
-         before a full window",
+        "1e4 * mean of max(s, 0) over the window's pairs of neighbouring bars, s = 2 (e^a - 1) / (e^a + 1), a = (sqrt(2 b) - \
+         sqrt(b)) / (3 - 2 sqrt(2)) - sqrt(g / (3 - 2 sqrt(2))), b = sum of both squared log ranges, g = the squared log range of \
+         both together; 0 before a full window",
         "Corwin and Schultz 2012",
     ),
 ];
@@ -54,8 +55,8 @@ const fn kyle_spec(name: &'static str, bars: u32) -> FeatureSpec {
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(bars)),
-        "1e4 * slope of y on x with an intercept * mean |x| / close over the window, y = change of the close, x = bought less sold volume \
-         of the bar; 0 before a full window and where x does not vary",
+        "1e4 * slope of y on x with an intercept * mean |x| / close over the window, y = change of the close, x = bought less \
+         sold volume of the bar; 0 before a full window and where x does not vary",
         KYLE,
     )
 }

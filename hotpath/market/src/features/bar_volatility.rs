@@ -20,13 +20,14 @@ pub(super) const SPECS: [FeatureSpec; 12] = [
     ),
     bar_spec(
         "rogers_satchell_20_bps",
-        "1e4 * sqrt(mean of ln(high / close) ln(high / open) + ln(low / close) ln(low / open)) over the window; 0 before it is full",
+        "1e4 * sqrt(mean of ln(high / close) ln(high / open) + ln(low / close) ln(low / open)) over the window; 0 before it is \
+         full",
         "Rogers and Satchell 1991",
     ),
     bar_spec(
         "yang_zhang_20_bps",
-        "1e4 * sqrt(var(ln(open / close')) + k var(ln(close / open)) + (1 - k) Rogers-Satchell variance) over the window, k = 0.34 / (1.34 \
-         + (n + 1) / (n - 1)), sample variances; 0 before n returns",
+        "1e4 * sqrt(var(ln(open / close')) + k var(ln(close / open)) + (1 - k) Rogers-Satchell variance) over the window, k = \
+         0.34 / (1.34 + (n + 1) / (n - 1)), sample variances; 0 before n returns",
         "Yang and Zhang 2000",
     ),
     bar_spec(
@@ -36,8 +37,8 @@ pub(super) const SPECS: [FeatureSpec; 12] = [
     ),
     bar_spec(
         "median_volatility_20_bps",
-        "1e4 * sqrt(pi / (6 - 4 sqrt(3) + pi) * mean of median(|r|, |r'|, |r''|)^2) over the window's n triples of neighbouring log returns \
-         of the close; 0 before n",
+        "1e4 * sqrt(pi / (6 - 4 sqrt(3) + pi) * mean of median(|r|, |r'|, |r''|)^2) over the window's n triples of neighbouring \
+         log returns of the close; 0 before n",
         "MedRV; Andersen, Dobrev and Schaumburg 2012",
     ),
     spec(
@@ -45,7 +46,8 @@ pub(super) const SPECS: [FeatureSpec; 12] = [
         1,
         Unit::Ratio,
         Some(FeatureWindow::Bars(LONG)),
-        "max(1 - b / v, 0), b = pi / 2 * mean of |r| |r'|, v = mean of r^2, log returns of the close; 0 before a full window and where v is 0",
+        "max(1 - b / v, 0), b = pi / 2 * mean of |r| |r'|, v = mean of r^2, log returns of the close; 0 before a full window and \
+         where v is 0",
         "Huang and Tauchen 2005",
     ),
     spec(
@@ -69,8 +71,8 @@ pub(super) const SPECS: [FeatureSpec; 12] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(26)),
-        "1e4 * (h - mean of h over 9) / close, h = mean of the close over 12 - over 26, exponential means m += 2 / (span + 1) * (x - m) from \
-         the first value; 0 before",
+        "1e4 * (h - mean of h over 9) / close, h = mean of the close over 12 - over 26, exponential means m += 2 / (span + 1) * \
+         (x - m) from the first value; 0 before",
         "MACD histogram; Appel 1979",
     ),
 ];

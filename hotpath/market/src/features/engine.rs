@@ -44,7 +44,9 @@ impl Default for FeatureConfig {
 #[derive(Clone, Debug)]
 pub struct FeatureEngine {
     latest: Timestamp,
-    view: Option<DepthView>,
+    /// The latest book, and whether there was one.
+    view: DepthView,
+    has_view: bool,
     depths: Depths,
     book_mid: Option<f64>,
     quotes: Quotes,
@@ -68,7 +70,8 @@ impl FeatureEngine {
     pub fn new(config: &FeatureConfig) -> FeatureEngine {
         FeatureEngine {
             latest: Timestamp::MIN,
-            view: None,
+            view: DepthView::default(),
+            has_view: false,
             depths: Depths::default(),
             book_mid: None,
             quotes: Quotes::new(),
@@ -94,17 +97,17 @@ impl FeatureEngine {
         let now = self.clock(now);
         let bbo = view.bbo();
         self.book_mid = positive_mid(&bbo);
-        let quoted = self.book_mid.map(|mid| (bbo.ask.price.to_f64() - bbo.bid.price.to_f64()) / mid);
+        let quoted = self.book_mid.map(|mid| Price(bbo.ask.price.0.saturating_sub(bbo.bid.price.0)).to_f64() / mid);
         self.spread.on_book(now, self.book_mid, quoted);
         self.depths = Depths::of(view);
         self.imbalance.on_book(now, &self.depths);
         self.shape.on_book(now, &self.depths);
-        self.order_flow.on_book(now, self.view.as_ref(), view, &self.depths, self.book_mid);
+        self.order_flow.on_book(now, self.has_view.then_some(&self.view), view, &self.depths, self.book_mid);
         if self.volatility.on_book(now, self.book_mid) {
             self.intensity.on_mid_change(now);
         }
         self.intensity.on_update(now);
-        self.view = Some(*view);
+        (self.view, self.has_view) = (*view, true);
     }
 
     /// A trade; one without a positive quantity is passed over.
@@ -137,7 +140,8 @@ impl FeatureEngine {
 
     /// Forgets everything, for a book that went stale: what broke it may have hidden trades and quotes too.
     pub fn reset(&mut self) {
-        (self.view, self.depths, self.book_mid) = (None, Depths::default(), None);
+        (self.view, self.has_view) = (DepthView::default(), false);
+        (self.depths, self.book_mid) = (Depths::default(), None);
         self.quotes.clear();
         self.quote_mid = None;
         self.bars.clear();
@@ -159,12 +163,11 @@ impl FeatureEngine {
     /// which then count as at `now`.
     pub fn write(&mut self, now: Timestamp, out: &mut [f64; FEATURES_MAX]) {
         let now = self.clock(now);
-        let view = self.view.unwrap_or_default();
         let mut row = Row { out, place: 0 };
         row.put(self.spread.values(now));
-        row.put(self.quotes.values(now, &view.bbo(), self.book_mid));
+        row.put(self.quotes.values(now, &self.view.bbo(), self.book_mid));
         row.put(self.imbalance.values(now));
-        row.put(self.shape.values(now, &view, &self.depths, self.book_mid));
+        row.put(self.shape.values(now, &self.view, &self.depths));
         row.put(self.order_flow.values(now));
         let trades = self.trade_flow.sums(now);
         row.put(trade_flow::values(&trades, self.book_mid));

@@ -47,8 +47,8 @@ pub(super) const SPECS: [FeatureSpec; 9] = [
         1,
         Unit::Log,
         Some(FeatureWindow::Seconds(60)),
-        "ln(n * sum of d^2 / (sum of d)^2) / 2 over the window's n trades but the very first, d = time since the trade before; 0 where \
-         every d is the same and without any",
+        "ln(n * sum of d^2 / (sum of d)^2) / 2 over the window's n trades but the very first, d = time since the trade before; 0 \
+         where every d is the same and without any",
         "coefficient of variation of durations; Engle and Russell 1998",
     ),
 ];

@@ -45,7 +45,8 @@ pub(super) const SPECS: [FeatureSpec; 11] = [
         1,
         Unit::Ratio,
         Some(FeatureWindow::Seconds(10)),
-        "sum of e * e' / sum of e^2 over the window, e at level 1 as in ofi_1_1s, e' that of the batch before; 0 where every e is 0",
+        "sum of e * e' / sum of e^2 over the window, e at level 1 as in ofi_1_1s, e' that of the batch before; 0 where every e is \
+         0",
         "first autocorrelation of the order flow",
     ),
     spec(
@@ -53,9 +54,9 @@ pub(super) const SPECS: [FeatureSpec; 11] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Batches(IMPACT_BATCHES)),
-        "slope of y on x with an intercept over the last 30 blocks of 20 book batches; x = sum over levels of w * integrated flow of the \
-         block / its mean depth, w from the blocks before; y = 1e4 * (mid - mid') / mid' from the end of the block before; 0 below 3 \
-         blocks with a mid and where x does not vary",
+        "slope of y on x with an intercept over the last 30 blocks of 20 book batches; x = sum over levels of w * integrated flow \
+         of the block / its mean depth, w from the blocks before; y = 1e4 * (mid - mid') / mid' from the end of the block before; \
+         0 below 3 blocks with a mid and where x does not vary",
         CONT_CUCURINGU_ZHANG,
     ),
     spec(
@@ -92,9 +93,9 @@ const fn integrated_spec(name: &'static str, seconds: u32) -> FeatureSpec {
         name,
         1,
         seconds,
-        "sum over levels 1 to 10 of w * e over the window / (mean depth of the 10 levels * sqrt(n)), e as in ofi_1_1s; w, of absolute \
-         sum 1 and positive sum, starts equal and moves with each block of 20 book batches by one power iteration to the first principal \
-         component of all blocks' flows by mean depth so far; 0 without batches",
+        "sum over levels 1 to 10 of w * e over the window / (mean depth of the 10 levels * sqrt(n)), e as in ofi_1_1s; w, of \
+         absolute sum 1 and positive sum, starts equal and moves with each block of 20 book batches by one power iteration to the \
+         first principal component of all blocks' flows by mean depth so far; 0 without batches",
         CONT_CUCURINGU_ZHANG,
     )
 }
@@ -132,6 +133,8 @@ pub(super) struct OrderFlow {
     weights: PrincipalWeights<TOP_LEVELS>,
     /// Order flow and return of each block.
     impact: RollingSums<{ PairSums::COLUMNS }>,
+    /// Slope and share explained as of the last block.
+    impact_values: [f64; 2],
 }
 
 /// The block of book batches under way.
@@ -169,6 +172,7 @@ impl OrderFlow {
             block: Block::default(),
             weights: PrincipalWeights::new(),
             impact: RollingSums::new(BLOCKS as usize),
+            impact_values: [0.0; 2],
         }
     }
 
@@ -228,6 +232,8 @@ impl OrderFlow {
         let flow = block.flow.map(|flow| flow / depth);
         if let (Some(before), Some(mid)) = (block.mid_before, mid) {
             self.impact.push(PairSums::columns(self.weighted(&flow), 1e4 * (mid - before) / before));
+            let line = PairSums::of_columns(self.impact.sums());
+            self.impact_values = [line.slope().unwrap_or(0.0), line.r2().unwrap_or(0.0)];
         }
         self.weights.observe(&flow);
     }
@@ -242,6 +248,7 @@ impl OrderFlow {
         self.over_60s.clear();
         (self.last_flow, self.block, self.weights) = (0.0, Block::default(), PrincipalWeights::new());
         self.impact.clear();
+        self.impact_values = [0.0; 2];
     }
 
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
@@ -253,7 +260,7 @@ impl OrderFlow {
         let all_depth = |sums: &[f64; Batch::COLUMNS]| 0.1 * (sums[Batch::DEPTH_1] + sums[Batch::DEPTH_2_TO_10]);
         let flows = |sums: &[f64; Batch::COLUMNS]| self.weighted(&sums[Batch::FLOW..TOP_LEVELS]);
         let squares = over_10s[Batch::SQUARE];
-        let impact = PairSums::of_columns(self.impact.sums());
+        let [impact, explained] = self.impact_values;
         [
             per(over_1s[Batch::FLOW], over_1s[Batch::DEPTH_1], root_1s),
             per(over_10s[Batch::FLOW], over_10s[Batch::DEPTH_1], root_10s),
@@ -262,10 +269,10 @@ impl OrderFlow {
             per(behind_best(&over_10s, TOP_LEVELS), over_10s[Batch::DEPTH_2_TO_10], root_10s),
             per(flows(&over_1s), all_depth(&over_1s), root_1s),
             per(flows(&over_10s), all_depth(&over_10s), root_10s),
-            per(over_1s[Batch::GROSS], over_1s[Batch::DEPTH_1], over_1s[Batch::BATCHES]).ln_1p(),
+            (1.0 + per(over_1s[Batch::GROSS], over_1s[Batch::DEPTH_1], over_1s[Batch::BATCHES])).ln(),
             if squares > 0.0 { over_10s[Batch::WITH_BEFORE] / squares } else { 0.0 },
-            impact.slope().unwrap_or(0.0),
-            impact.r2().unwrap_or(0.0),
+            impact,
+            explained,
         ]
     }
 }

@@ -12,8 +12,8 @@ pub(super) const SPECS: [FeatureSpec; 3] = [
         1,
         Unit::BasisPoints,
         None,
-        "1e4 * (microprice - mid) / mid of the latest quote (of the book before the first quote), microprice = (bid * ask_qty + ask * \
-         bid_qty) / (bid_qty + ask_qty); 0 while a side is empty",
+        "1e4 * (microprice - mid) / mid of the latest quote (of the book before the first quote), microprice = (bid * ask_qty + \
+         ask * bid_qty) / (bid_qty + ask_qty); 0 while a side is empty",
         "Gatheral and Oomen 2010; Stoikov 2018 (weighted mid)",
     ),
     spec(
@@ -29,8 +29,8 @@ pub(super) const SPECS: [FeatureSpec; 3] = [
         1,
         Unit::Ratio,
         Some(FeatureWindow::Seconds(1)),
-        "as ofi_1_1s, from quote to quote: sum of e over the window / (mean over its n quotes of (bid_qty + ask_qty) / 2 * sqrt(n)); 0 \
-         without quotes",
+        "as ofi_1_1s, from quote to quote: sum of e over the window / (mean over its n quotes of (bid_qty + ask_qty) / 2 * \
+         sqrt(n)); 0 without quotes",
         "Cont, Kukanov and Stoikov 2014",
     ),
 ];

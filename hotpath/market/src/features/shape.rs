@@ -13,8 +13,8 @@ pub(super) const SPECS: [FeatureSpec; 10] = [
         1,
         Unit::Log,
         None,
-        "ln(slope of bids / slope of asks), slope = quantity over 10 levels / distance of the last of them from the mid; 0 while a side \
-         is empty or not beyond the mid",
+        "ln(slope of bids / slope of asks), slope = quantity over 10 levels / distance of the last of them from the mid; 0 while \
+         a side is empty or not beyond the mid",
         "after the order book slope of Naes and Skjeltorp 2006",
     ),
     spec(
@@ -81,27 +81,27 @@ impl Shape {
         self.over_60s.clear();
     }
 
-    pub(super) fn values(
-        &mut self,
-        now: Timestamp,
-        view: &DepthView,
-        depths: &Depths,
-        book_mid: Option<f64>,
-    ) -> [f64; SPECS.len()] {
+    pub(super) fn values(&mut self, now: Timestamp, view: &DepthView, depths: &Depths) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_60s.sums(now);
-        let (bids, asks) =
-            (Side::of(&view.bids, view.bid_levels, &depths.bids), Side::of(&view.asks, view.ask_levels, &depths.asks));
+        let bids = Side::of(&view.bids, view.bid_levels, &depths.bids);
+        let asks = Side::of(&view.asks, view.ask_levels, &depths.asks);
         let total = bids.quantity + asks.quantity;
-        let [slope, ratio, bid_range, ask_range] = book_mid.map_or([0.0; 4], |mid| {
-            let (bid_distance, ask_distance) = (mid - bids.last, asks.last - mid);
+        // Prices are in units, which every quotient cancels.
+        let twice_mid = bids.best + asks.best;
+        let is_two_sided = bids.best_quantity > 0.0 && asks.best_quantity > 0.0 && twice_mid > 0.0;
+        let [slope, ratio, bid_range, ask_range] = if is_two_sided {
+            let (bid_distance, ask_distance) = (twice_mid - 2.0 * bids.last, 2.0 * asks.last - twice_mid);
             let is_beyond = bid_distance > 0.0 && ask_distance > 0.0;
+            let bps = 2e4 / twice_mid;
             [
                 if is_beyond { log_ratio(bids.quantity * ask_distance, asks.quantity * bid_distance) } else { 0.0 },
                 log_ratio(total, bids.best_quantity + asks.best_quantity),
-                1e4 * (bids.best - bids.last) / mid,
-                1e4 * (asks.last - asks.best) / mid,
+                bps * (bids.best - bids.last),
+                bps * (asks.last - asks.best),
             ]
-        });
+        } else {
+            [0.0; 4]
+        };
         let gaps = bids.gap + asks.gap;
         let has_gaps = view.bid_levels > 1 && view.ask_levels > 1 && gaps > 0.0;
         [
@@ -119,7 +119,7 @@ impl Shape {
     }
 }
 
-/// What one side of the book looks like. Quantities are in fixed-point units.
+/// What one side of the book looks like. Quantities and prices are in fixed-point units.
 struct Side {
     quantity: f64,
     best_quantity: f64,
@@ -140,16 +140,16 @@ impl Side {
             moment += place as f64 * qty;
             squares += qty * qty;
         }
-        let per = |value: f64, of: f64| if quantity > 0.0 { value / of } else { 0.0 };
-        let [best, second, ..] = levels;
+        let share = if quantity > 0.0 { 1.0 / quantity } else { 0.0 };
+        let price = |place: usize| levels[place].price.0 as f64;
         Side {
             quantity,
             best_quantity: quantities[0],
-            best: best.price.to_f64(),
-            last: levels[count.clamp(1, TOP_LEVELS) - 1].price.to_f64(),
-            gap: best.price.0.abs_diff(second.price.0) as f64,
-            centre: per(moment, (TOP_LEVELS - 1) as f64 * quantity),
-            concentration: per(squares, quantity * quantity),
+            best: price(0),
+            last: price(count.clamp(1, TOP_LEVELS) - 1),
+            gap: (price(0) - price(1)).abs(),
+            centre: moment * share / (TOP_LEVELS - 1) as f64,
+            concentration: squares * share * share,
         }
     }
 }

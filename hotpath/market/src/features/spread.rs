@@ -22,8 +22,8 @@ pub(super) const SPECS: [FeatureSpec; 7] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Trades(EWM_TRADES)),
-        "x = 1e4 * 2 * sign * (price - mid) / mid a trade, sign +1 for a buying aggressor, mid of the latest quote before it (of the \
-         book before the first quote); s += (x - s) / 32 from s = x at the first; 0 before a trade with a mid",
+        "x = 1e4 * 2 * sign * (price - mid) / mid a trade, sign +1 for a buying aggressor, mid of the latest quote before it (of \
+         the book before the first quote); s += (x - s) / 32 from s = x at the first; 0 before a trade with a mid",
         HUANG_STOLL,
     ),
     spec(
@@ -31,8 +31,8 @@ pub(super) const SPECS: [FeatureSpec; 7] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Batches(REALIZED_BATCHES as u32)),
-        "x = 1e4 * 2 * sign * (price - later mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, later \
-         mid of the book at the 5th batch after the trade; s += (x - s) / 32 from s = x at the first; 0 before",
+        "x = 1e4 * 2 * sign * (price - later mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, \
+         later mid of the book at the 5th batch after the trade; s += (x - s) / 32 from s = x at the first; 0 before",
         HUANG_STOLL,
     ),
     spec(
@@ -40,8 +40,8 @@ pub(super) const SPECS: [FeatureSpec; 7] = [
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Batches(IMPACT_BATCHES as u32)),
-        "x = 1e4 * 2 * sign * (later mid - mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, later mid \
-         of the book at the 20th batch after the trade; s += (x - s) / 32 from s = x at the first; 0 before",
+        "x = 1e4 * 2 * sign * (later mid - mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, \
+         later mid of the book at the 20th batch after the trade; s += (x - s) / 32 from s = x at the first; 0 before",
         HUANG_STOLL,
     ),
     roll_spec("roll_spread_10s_bps", 10),
@@ -56,8 +56,8 @@ const fn roll_spec(name: &'static str, seconds: u32) -> FeatureSpec {
         1,
         Unit::BasisPoints,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * 2 * sqrt(-c), c = sample covariance over the window's trades of r and the r before, r = (price - price') / price' from \
-         trade to trade; 0 where c is not negative, and below two pairs",
+        "1e4 * 2 * sqrt(-c), c = sample covariance over the window's trades of r and the r before, r = (price - price') / price' \
+         from trade to trade; 0 where c is not negative, and below two pairs",
         "Roll 1984",
     )
 }
@@ -164,7 +164,7 @@ impl Spread {
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_60s.sums(now);
         let quoted = self.quoted.unwrap_or(0.0);
-        let relative = if quoted > 0.0 && sum > 0.0 { (quoted / (sum / batches)).ln() } else { 0.0 };
+        let relative = if quoted > 0.0 && sum > 0.0 { (quoted * batches / sum).ln() } else { 0.0 };
         let roll = |columns| 1e4 * PairSums::of_columns(columns).covariance().map_or(0.0, roll_spread);
         [
             1e4 * quoted,

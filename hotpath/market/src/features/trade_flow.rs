@@ -66,8 +66,8 @@ const fn vwap_spec(name: &'static str, seconds: u32) -> FeatureSpec {
         1,
         Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * (mid - p) / mid / sqrt(T), mid of the book, p the volume-weighted mean price over the window of T seconds; 0 without a mid or \
-         trades",
+        "1e4 * (mid - p) / mid / sqrt(T), mid of the book, p the volume-weighted mean price over the window of T seconds; 0 \
+         without a mid or trades",
         "distance to the volume-weighted average price",
     )
 }
@@ -129,21 +129,22 @@ pub(super) fn values(sums: &TradeSums, book_mid: Option<f64>) -> [f64; SPECS.len
     let [signed_1s, volume_1s, trades_1s] = sums.over_1s;
     let [signed_10s, volume_10s, trades_10s, notional_10s, signs, tick_signs, sign_pairs] = sums.over_10s;
     let [signed_60s, volume_60s, trades_60s, notional_60s, squares] = sums.over_60s;
-    let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
-    let offset_bps = |notional: f64, volume: f64, seconds: f64| match book_mid {
-        Some(mid) if volume > 0.0 => 1e4 * (mid - notional / volume) / mid / seconds.sqrt(),
-        _ => 0.0,
+    let share = |of: f64| if of > 0.0 { 1.0 / of } else { 0.0 };
+    let (of_volume_10s, of_volume_60s, of_trades_10s) = (share(volume_10s), share(volume_60s), share(trades_10s));
+    let of_mid = book_mid.map_or(0.0, |mid| 1.0 / mid);
+    let offset_bps = |notional: f64, of_volume: f64, seconds: f64| {
+        if of_volume * of_mid > 0.0 { 1e4 / seconds.sqrt() * (1.0 - notional * of_volume * of_mid) } else { 0.0 }
     };
     let log_ratio = |above: f64, below: f64| if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 };
     [
-        per(signed_1s, volume_1s),
-        per(signed_10s, volume_10s),
-        per(signed_60s, volume_60s),
-        per(signs, trades_10s),
-        per(tick_signs, trades_10s),
-        per(sign_pairs, trades_10s),
-        offset_bps(notional_10s, volume_10s, 10.0),
-        offset_bps(notional_60s, volume_60s, 60.0),
+        signed_1s * share(volume_1s),
+        signed_10s * of_volume_10s,
+        signed_60s * of_volume_60s,
+        signs * of_trades_10s,
+        tick_signs * of_trades_10s,
+        sign_pairs * of_trades_10s,
+        offset_bps(notional_10s, of_volume_10s, 10.0),
+        offset_bps(notional_60s, of_volume_60s, 60.0),
         log_ratio(volume_1s * trades_60s, volume_60s * trades_1s),
         0.5 * log_ratio(squares * trades_60s, volume_60s * volume_60s),
     ]

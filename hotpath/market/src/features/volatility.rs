@@ -36,7 +36,8 @@ const fn volatility_spec(name: &'static str, version: u16, seconds: u32) -> Feat
         version,
         Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * sqrt(sum of r^2 / T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without changes",
+        "1e4 * sqrt(sum of r^2 / T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without \
+         changes",
         "Andersen, Bollerslev, Diebold and Labys 2003",
     )
 }
@@ -47,7 +48,8 @@ const fn return_spec(name: &'static str, version: u16, seconds: u32) -> FeatureS
         version,
         Unit::BasisPointsPerRootSecond,
         Some(FeatureWindow::Seconds(seconds)),
-        "1e4 * sum of r / sqrt(T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without changes",
+        "1e4 * sum of r / sqrt(T) over the window of T seconds, r = ln(mid / mid') from book batch to book batch; 0 without \
+         changes",
         "log return of the mid",
     )
 }
@@ -58,8 +60,8 @@ const fn signed_spec(name: &'static str, seconds: u32) -> FeatureSpec {
         1,
         Unit::Ratio,
         Some(FeatureWindow::Seconds(seconds)),
-        "(sum of r^2 over rises - over falls) / sum of r^2 over the window, r = ln(mid / mid') from book batch to book batch; 0 without \
-         changes",
+        "(sum of r^2 over rises - over falls) / sum of r^2 over the window, r = ln(mid / mid') from book batch to book batch; 0 \
+         without changes",
         "realized semivariance; Barndorff-Nielsen, Kinnebrock and Shephard 2010",
     )
 }
@@ -122,7 +124,8 @@ impl Volatility {
         let [change_1s, squared_1s] = self.over_1s.sums(now);
         let [change_10s, squared_10s, signed_10s] = self.over_10s.sums(now);
         let [change_60s, squared_60s, signed_60s, sizes_60s, with_before_60s] = self.over_60s.sums(now);
-        let per = |value: f64, of: f64| if of > 0.0 { value / of } else { 0.0 };
+        let share = |of: f64| if of > 0.0 { 1.0 / of } else { 0.0 };
+        let of_squared_60s = share(squared_60s);
         [
             1e4 * squared_1s.sqrt(),
             1e4 * (squared_10s / 10.0).sqrt(),
@@ -130,11 +133,11 @@ impl Volatility {
             1e4 * change_1s,
             1e4 * change_10s / ROOT_10,
             1e4 * change_60s / ROOT_60,
-            per(signed_10s, squared_10s),
-            per(signed_60s, squared_60s),
-            per(change_60s.abs(), sizes_60s),
-            per(with_before_60s, squared_60s),
-            per(squared_10s, squared_10s + squared_60s / 6.0),
+            signed_10s * share(squared_10s),
+            signed_60s * of_squared_60s,
+            change_60s.abs() * share(sizes_60s),
+            with_before_60s * of_squared_60s,
+            squared_10s * share(squared_10s + squared_60s / 6.0),
         ]
     }
 }

@@ -23,8 +23,9 @@ pub(super) const SPECS: [FeatureSpec; 3] = [
         "vpin_bvc",
         1,
         DEFAULT_BUCKETS.get() as u32,
-        "as vpin with the same V, from bars of 25 trades that close once it is known: of a bar's volume Phi(d / sd) is bought, d = change of the close, sd = sample \
-         standard deviation of the last 50 d, this one included; half where it is 0 or not defined",
+        "as vpin with the same V, from bars of 25 trades that close once it is known: of a bar's volume Phi(d / sd) is bought, d \
+         = change of the close, sd = sample standard deviation of the last 50 d, this one included; half where it is 0 or not \
+         defined",
         "Easley, Lopez de Prado and O'Hara 2012 (bulk volume classification)",
     ),
     vpin_spec("volume_bucket_imbalance", 1, 1, "(buy - sell) / V of the last full bucket of vpin; 0 before one", EASLEY),

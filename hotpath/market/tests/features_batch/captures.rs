@@ -17,8 +17,8 @@ const CONNECTIONS: [&[&str]; 5] = [
     &["cm_btcusd_perp_20240808", "cm_btcusd_perp_20240809"],
 ];
 
-/// The steps of every connection, from its book's first sync on; `None` where the captures are missing. A decision is asked for after
-/// each batch that changed one of the best levels.
+/// The steps of every connection, from its book's first sync on; `None` where the captures are missing. A decision is asked for
+/// after each batch that changed one of the best levels.
 pub(crate) fn steps() -> Option<Vec<Vec<(i64, Step)>>> {
     CONNECTIONS.iter().map(|files| connection(files)).collect()
 }

@@ -37,6 +37,21 @@ proptest! {
         compare(&config, start, steps)?;
     }
 
+    /// Whatever a venue sends, a value is a number.
+    #[test]
+    fn no_event_makes_a_value_that_is_not_finite(events in prop::collection::vec((anything(), wild_event()), 1..400)) {
+        let config = FeatureConfig { vpin_bucket: Some(Qty(1 << 40)), vpin_buckets: NonZeroUsize::MIN };
+        let mut engine = FeatureEngine::new(&config);
+        let mut row = [0.0; FEATURES_MAX];
+        for (at, event) in events {
+            tell(&mut engine, at, &event);
+            engine.write(Timestamp(at), &mut row);
+            for (value, spec) in row.iter().zip(registry()) {
+                prop_assert!(value.is_finite(), "{} is {}", spec.name, value);
+            }
+        }
+    }
+
     /// Nothing outlives a reset: afterwards an engine cannot be told from a new one.
     #[test]
     fn a_reset_leaves_nothing(
@@ -232,6 +247,31 @@ fn event() -> impl Strategy<Value = Event> {
 fn trade() -> impl Strategy<Value = Event> {
     (90i64..110, 0i64..30, any::<bool>())
         .prop_map(|(price, qty, is_buy)| Event::Trade(price * 1_000_000_000, qty, if is_buy { Side::Buy } else { Side::Sell }))
+}
+
+fn anything() -> impl Strategy<Value = i64> {
+    prop_oneof![any::<i64>(), -3i64..3, Just(i64::MIN), Just(i64::MAX), 0i64..1_000_000_000_000]
+}
+
+fn wild_view() -> impl Strategy<Value = DepthView> {
+    let level = (anything(), anything().prop_map(|qty| qty.saturating_abs()));
+    let level = level.prop_map(|(price, qty)| Level { price: Price(price), qty: Qty(qty) });
+    let levels = prop::collection::vec(level, 2 * TOP_LEVELS);
+    (levels, 0..=TOP_LEVELS, 0..=TOP_LEVELS).prop_map(|(levels, bid_levels, ask_levels)| {
+        let mut view = DepthView { bid_levels, ask_levels, ..DepthView::default() };
+        view.bids[..bid_levels].copy_from_slice(&levels[..bid_levels]);
+        view.asks[..ask_levels].copy_from_slice(&levels[TOP_LEVELS..TOP_LEVELS + ask_levels]);
+        view
+    })
+}
+
+fn wild_event() -> impl Strategy<Value = Event> {
+    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    prop_oneof![
+        1 => wild_view().prop_map(|view| Event::Book(Box::new(view))),
+        1 => wild_view().prop_map(|view| Event::Quote(view.bbo())),
+        4 => (anything(), anything(), side).prop_map(|(price, qty, side)| Event::Trade(price, qty, side)),
+    ]
 }
 
 /// Up to ten levels a side, gaps between them, now and then a side without any.

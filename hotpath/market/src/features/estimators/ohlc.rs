@@ -74,19 +74,20 @@ impl OhlcVolatility {
         Some((self.mean_of_bars(0)? / (4.0 * LN_2)).sqrt())
     }
 
-    /// `sqrt(mean of ln(high / low)^2 / 2 - (2 ln 2 - 1) ln(close / open)^2)` (Garman and Klass 1980); `None` before a window of bars.
+    /// `sqrt(mean of ln(high / low)^2 / 2 - (2 ln 2 - 1) ln(close / open)^2)` (Garman and Klass 1980); `None` before a window of
+    /// bars.
     pub fn garman_klass(&self) -> Option<f64> {
         Some(self.mean_of_bars(1)?.max(0.0).sqrt())
     }
 
-    /// `sqrt(mean of ln(high / close) ln(high / open) + ln(low / close) ln(low / open))` (Rogers and Satchell 1991); `None` before a
-    /// window of bars.
+    /// `sqrt(mean of ln(high / close) ln(high / open) + ln(low / close) ln(low / open))` (Rogers and Satchell 1991); `None` before
+    /// a window of bars.
     pub fn rogers_satchell(&self) -> Option<f64> {
         Some(self.mean_of_bars(2)?.max(0.0).sqrt())
     }
 
-    /// `sqrt(var(overnight) + k var(open to close) + (1 - k) Rogers-Satchell^2)`, `k = 0.34 / (1.34 + (n + 1) / (n - 1))`, variances of
-    /// samples (Yang and Zhang 2000); `None` before a window of returns, and where the window is one bar.
+    /// `sqrt(var(overnight) + k var(open to close) + (1 - k) Rogers-Satchell^2)`, `k = 0.34 / (1.34 + (n + 1) / (n - 1))`,
+    /// variances of samples (Yang and Zhang 2000); `None` before a window of returns, and where the window is one bar.
     pub fn yang_zhang(&self) -> Option<f64> {
         let [_, _, overnight, overnight_squares, body, body_squares] = self.returns()?;
         let count = self.of_returns.len() as f64;
@@ -103,15 +104,15 @@ impl OhlcVolatility {
         Some(squares / self.of_returns.len() as f64)
     }
 
-    /// `pi / 2 * mean of |r| |r'|`, neighbouring log returns; `None` before a window of pairs. A jump hardly shows (Barndorff-Nielsen
-    /// and Shephard 2004).
+    /// `pi / 2 * mean of |r| |r'|`, neighbouring log returns; `None` before a window of pairs. A jump hardly shows
+    /// (Barndorff-Nielsen and Shephard 2004).
     pub fn bipower_variance(&self) -> Option<f64> {
         let [products] = self.products.sums();
         self.products.is_full().then(|| 0.5 * PI * products / self.products.len() as f64)
     }
 
-    /// `pi / (6 - 4 sqrt(3) + pi) * mean of median(|r|, |r'|, |r''|)^2`, neighbouring log returns; `None` before a window of triples
-    /// (Andersen, Dobrev and Schaumburg 2012).
+    /// `pi / (6 - 4 sqrt(3) + pi) * mean of median(|r|, |r'|, |r''|)^2`, neighbouring log returns; `None` before a window of
+    /// triples (Andersen, Dobrev and Schaumburg 2012).
     pub fn median_variance(&self) -> Option<f64> {
         let [medians] = self.medians.sums();
         self.medians.is_full().then(|| PI / (6.0 - 4.0 * 3f64.sqrt() + PI) * medians / self.medians.len() as f64)

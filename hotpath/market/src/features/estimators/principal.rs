@@ -49,8 +49,8 @@ impl<const N: usize> PrincipalWeights<N> {
         self.step();
     }
 
-    /// One step of the power iteration, `weights = C * weights` scaled; nothing where that is zero. Repeated without observations it
-    /// ends at the first component of those so far.
+    /// One step of the power iteration, `weights = C * weights` scaled; nothing where that is zero. Repeated without observations
+    /// it ends at the first component of those so far.
     pub fn step(&mut self) {
         let next = self.comoments.map(|row| row.iter().zip(&self.weights).map(|(comoment, weight)| comoment * weight).sum::<f64>());
         let (sum, size) = next.iter().fold((0.0, 0.0), |(sum, size), value| (sum + value, size + value.abs()));
