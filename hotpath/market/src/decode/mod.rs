@@ -4,12 +4,34 @@
 //! A [`Message`] reaches the sink only when every part of it has been read, so nobody downstream ever sees half of one.
 
 mod binance;
+mod calendar;
 mod capture_line;
+mod dbn;
+mod iex;
+mod iex_tp;
+mod itch;
+mod itch_decoder;
 mod json;
+mod mold_udp;
+mod new_york;
+mod packet;
+mod packet_decoder;
+mod pcap;
 mod scan;
+mod sequence;
+mod symbol_state;
+mod wire;
 
 pub use binance::BinanceDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
+pub use dbn::{DbnDecoder, DbnMetadata, DbnStep, split_dbn_record};
+pub use itch::{AddOrder, DirectListing, Imbalance, ItchBody, ItchMessage, StockDirectory};
+pub use itch_decoder::{BinaryFileStep, ItchDecoder, split_binary_file};
+pub use new_york::new_york_midnight;
+pub use packet::{LinkType, UdpDatagram};
+pub use packet_decoder::{FeedProtocol, PacketDecoder};
+pub use pcap::{INTERFACES_MAX, Packet, PcapReader, PcapStep};
+pub use sequence::ReorderWindow;
 
 use crate::event::Side;
 use crate::fixed::{FixedError, Price, Qty};
