@@ -4,29 +4,42 @@
 //! A [`Message`] reaches the sink only when every part of it has been read, so nobody downstream ever sees half of one.
 
 mod binance;
+mod bitfinex;
+mod bitstamp;
 mod calendar;
 mod capture_line;
 mod dbn;
+mod decimal;
 mod iex;
 mod iex_tp;
 mod itch;
 mod itch_decoder;
 mod json;
+mod kraken;
+mod levels;
+mod lobster;
 mod mold_udp;
 mod new_york;
+mod order_id;
 mod packet;
 mod packet_decoder;
 mod pcap;
 mod scan;
 mod sequence;
 mod symbol_state;
+mod tape;
+mod time_text;
 mod wire;
 
 pub use binance::BinanceDecoder;
+pub use bitfinex::BitfinexDecoder;
+pub use bitstamp::BitstampDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
 pub use dbn::{DbnDecoder, DbnMetadata, DbnStep, split_dbn_record};
 pub use itch::{AddOrder, DirectListing, Imbalance, ItchBody, ItchMessage, StockDirectory};
 pub use itch_decoder::{BinaryFileStep, ItchDecoder, split_binary_file};
+pub use kraken::KrakenDecoder;
+pub use lobster::{LobsterDecoder, LobsterFile, read_lobster_book};
 pub use new_york::new_york_midnight;
 pub use packet::{LinkType, UdpDatagram};
 pub use packet_decoder::{FeedProtocol, PacketDecoder};
