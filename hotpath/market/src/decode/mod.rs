@@ -9,6 +9,7 @@ mod bitstamp;
 mod bybit;
 mod capture_line;
 mod coinbase;
+mod cryptofeed_line;
 mod decimal;
 mod json;
 mod kraken;
@@ -17,6 +18,8 @@ mod lobster;
 mod order_id;
 mod scan;
 mod tape;
+mod tardis_csv;
+mod tardis_line;
 mod time_text;
 
 pub use binance::BinanceDecoder;
@@ -25,8 +28,11 @@ pub use bitstamp::BitstampDecoder;
 pub use bybit::BybitDecoder;
 pub use capture_line::{CaptureLine, LineError, split_capture_line};
 pub use coinbase::CoinbaseDecoder;
+pub use cryptofeed_line::{CryptofeedLine, reply_symbol, split_cryptofeed_line};
 pub use kraken::KrakenDecoder;
 pub use lobster::{LobsterDecoder, LobsterFile, read_lobster_book};
+pub use tardis_csv::TardisCsvDecoder;
+pub use tardis_line::{TardisLine, split_tardis_line};
 
 use crate::event::Side;
 use crate::fixed::{FixedError, Price, Qty};

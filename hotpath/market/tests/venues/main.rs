@@ -8,6 +8,7 @@ mod coinbase;
 mod kraken;
 mod lobster;
 mod reference;
+mod tardis;
 
 use chronos_market::decode::{BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, KrakenDecoder};
 
