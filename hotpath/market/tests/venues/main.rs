@@ -7,6 +7,7 @@ mod bybit;
 mod coinbase;
 mod kraken;
 mod lobster;
+mod recorders;
 mod reference;
 mod tardis;
 
