@@ -62,16 +62,20 @@ pub enum SyncOutcome {
     SnapshotLoaded,
     /// A snapshot that a synced book has no use for.
     SnapshotUnneeded,
+    /// Applied, and more of the same event follows: the book may not be looked at before it has come.
+    Partial,
+    /// Of no use to the book as it is: it waits for a snapshot that this could not be joined to, or is of another kind.
+    Unused,
 }
 
-/// Counts kept by a [`BookSync`].
+/// Counts kept by a [`BookSync`], a [`super::StreamSync`] or an [`super::OrderSync`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SyncCounters {
     /// Breaks in the chain of update ids.
     pub gaps: u64,
     /// Times the book came back into sync after having been in sync before.
     pub resyncs: u64,
-    /// Depth messages older than the book (duplicates, or from before the snapshot).
+    /// Messages older than the book (duplicates, or from before the snapshot).
     pub old: u64,
     /// Snapshots that could not be joined.
     pub snapshots_too_old: u64,
@@ -79,6 +83,18 @@ pub struct SyncCounters {
     pub crossed: u64,
     /// Times a fixed buffer was too small.
     pub overruns: u64,
+    /// Times the feed's numbering began anew and the book with it.
+    pub restarts: u64,
+    /// Checksums of the venue compared with the book.
+    pub checksums_compared: u64,
+    /// Checksums that differed.
+    pub checksum_mismatches: u64,
+    /// Changes of orders that are not at rest: from before the book began, or taken out already.
+    pub unknown_orders: u64,
+    /// Order messages that contradict the book: an id that rests already, more taken than rests, no quantity.
+    pub contradictions: u64,
+    /// Orders that would have crossed the book when they came, and were kept out of it until they would not.
+    pub withheld: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -379,11 +395,11 @@ fn continues(first_id: u64, previous_id: Option<u64>, last_id: u64) -> bool {
 }
 
 #[inline]
-fn level_event(change: &LevelChange, id: u64, flags: EventFlags) -> BookEvent {
+pub(super) fn level_event(change: &LevelChange, id: u64, flags: EventFlags) -> BookEvent {
     BookEvent { kind: EventKind::LevelSet, side: change.side, price: change.price, qty: change.qty, id, flags }
 }
 
-fn mark(kind: EventKind, id: u64, flags: EventFlags) -> BookEvent {
+pub(super) fn mark(kind: EventKind, id: u64, flags: EventFlags) -> BookEvent {
     BookEvent { kind, side: Side::Buy, price: Price::ZERO, qty: Qty::ZERO, id, flags }
 }
 
