@@ -56,9 +56,25 @@ impl std::error::Error for LineError {}
 #[inline]
 pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (recv, unit, rest) = split_time(line)?;
+    match rest.first() {
+        Some(b' ') => {}
+        None => return Err(LineError::NoMessage),
+        Some(_) => return Err(LineError::NoReceiveTime),
+    }
+    let message = rest[1..].trim_ascii();
+    if message.is_empty() {
+        return Err(LineError::NoMessage);
+    }
+    Ok(CaptureLine { recv, unit, message })
+}
+
+/// The Unix time that a text begins with, its unit, and what follows.
+#[inline]
+pub(super) fn split_time(text: &[u8]) -> Result<(Timestamp, TimeUnit, &[u8]), LineError> {
     let mut value: i64 = 0;
     let mut place = 0;
-    while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
+    while let Some(digit) = text.get(place).filter(|byte| byte.is_ascii_digit()) {
         value =
             value.checked_mul(10).and_then(|v| v.checked_add(i64::from(digit - b'0'))).ok_or(LineError::ReceiveTimeOutOfRange)?;
         place += 1;
@@ -68,25 +84,16 @@ pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
     }
     let unit = TimeUnit::of_magnitude(value).ok_or(LineError::ReceiveTimeOutOfRange)?;
     let mut nanos = value.checked_mul(unit.nanos()).ok_or(LineError::ReceiveTimeOutOfRange)?;
-    if line.get(place) == Some(&b'.') {
+    if text.get(place) == Some(&b'.') {
         place += 1;
         let mut worth = unit.nanos();
-        while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
+        while let Some(digit) = text.get(place).filter(|byte| byte.is_ascii_digit()) {
             worth /= 10;
             nanos = nanos.checked_add(worth * i64::from(digit - b'0')).ok_or(LineError::ReceiveTimeOutOfRange)?;
             place += 1;
         }
     }
-    match line.get(place) {
-        Some(b' ') => {}
-        None => return Err(LineError::NoMessage),
-        Some(_) => return Err(LineError::NoReceiveTime),
-    }
-    let message = line[place + 1..].trim_ascii();
-    if message.is_empty() {
-        return Err(LineError::NoMessage);
-    }
-    Ok(CaptureLine { recv: Timestamp(nanos), unit, message })
+    Ok((Timestamp(nanos), unit, &text[place..]))
 }
 
 #[cfg(test)]
