@@ -3,7 +3,9 @@
 //! Each target runs its committed corpus, then random input for a second; `cargo bolero test NAME` runs one for as long as it is let.
 
 use chronos_market::Timestamp;
-use chronos_market::decode::{BitfinexDecoder, BitstampDecoder, DecodeSink, Decoder, KrakenDecoder, LobsterDecoder, Message};
+use chronos_market::decode::{
+    BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, DecodeSink, Decoder, KrakenDecoder, LobsterDecoder, Message,
+};
 use std::sync::{Mutex, PoisonError};
 
 #[derive(Default)]
@@ -50,3 +52,6 @@ fn bitfinex() -> BitfinexDecoder {
 }
 
 messages_of!(bitfinex_message, bitfinex());
+
+messages_of!(bybit_message, BybitDecoder::new());
+messages_of!(coinbase_message, CoinbaseDecoder::new());

@@ -6,6 +6,7 @@
 
 use super::levels::push_order;
 use super::tape::{Items, Tape, Value};
+use super::time_text::unix_ns;
 use super::{
     BookMessage, DecodeError, DecodeSink, Decoder, EventName, Ignored, LevelChange, Link, MESSAGE_LEVELS_MAX, Message, OrderAction,
     OrderMessage, OrderSnapshotMessage, RestingOrder, TradeMessage,
@@ -259,14 +260,13 @@ fn read_trade<'l>(row: Value<'l>, symbol: &'l str) -> Result<TradeMessage<'l>, D
     let [id, time, amount] = three(row)?;
     let price = row.items().nth(3).ok_or(DecodeError::Missing("price"))?.to_positive_price("price")?;
     let (aggressor, qty) = read_amount(amount)?;
-    let exchange_ns = i64::try_from(time.to_unsigned("mts")?).ok().and_then(|time| time.checked_mul(NANOS_PER_MILLI));
     Ok(TradeMessage {
         symbol,
         id: id.to_unsigned("id")?,
         price,
         qty,
         aggressor,
-        exchange_ns: exchange_ns.ok_or(DecodeError::OutOfRange("mts"))?,
+        exchange_ns: unix_ns(time.to_unsigned("mts")?, TimeUnit::Millis).ok_or(DecodeError::OutOfRange("mts"))?,
     })
 }
 

@@ -9,13 +9,14 @@ use super::decimal::{nearest_price, nearest_qty};
 use super::levels::{book_price, push_level, push_order, push_pairs};
 use super::order_id::uuid;
 use super::tape::{Items, Tape, Value};
+use super::time_text::unix_ns;
 use super::{
     BookMessage, DecodeError, DecodeSink, Decoder, EventName, Ignored, LevelChange, Link, MESSAGE_LEVELS_MAX, Message, OrderAction,
     OrderMessage, OrderSnapshotMessage, RestingOrder, SnapshotMessage, TradeMessage,
 };
 use crate::event::Side;
 use crate::fixed::Price;
-use crate::time::{NANOS_PER_SECOND, Timestamp};
+use crate::time::{TimeUnit, Timestamp};
 
 /// Room for the symbol of replies; the longest pair has ten letters.
 const SYMBOL_BYTES: usize = 64;
@@ -223,8 +224,7 @@ impl Buffers {
                 Ok(Message::Ignored(Ignored::Statistics))
             }
             event => {
-                let seconds = i64::try_from(data.required_unsigned("datetime")?).ok();
-                let exchange_ns = seconds.and_then(|seconds| seconds.checked_mul(NANOS_PER_SECOND));
+                let exchange_ns = unix_ns(data.required_unsigned("datetime")?, TimeUnit::Seconds);
                 let exchange_ns = exchange_ns.ok_or(DecodeError::OutOfRange("datetime"))?;
                 order(event, data, symbol, Link::None, exchange_ns).map(Message::Order)
             }
@@ -316,8 +316,7 @@ fn read_side(data: Value<'_>, name: &'static str) -> Result<Side, DecodeError> {
 /// A time in microseconds, as it is and in nanoseconds.
 fn read_micros(data: Value<'_>, name: &'static str) -> Result<(u64, i64), DecodeError> {
     let micros = data.required_unsigned(name)?;
-    let nanos = i64::try_from(micros).ok().and_then(|micros| micros.checked_mul(1_000));
-    Ok((micros, nanos.ok_or(DecodeError::OutOfRange(name))?))
+    Ok((micros, unix_ns(micros, TimeUnit::Micros).ok_or(DecodeError::OutOfRange(name))?))
 }
 
 /// The time of a book; the oldest ones have it in seconds only.
@@ -325,9 +324,9 @@ fn read_time(data: Value<'_>) -> Result<(u64, i64), DecodeError> {
     if data.field("microtimestamp").is_some() {
         return read_micros(data, "microtimestamp");
     }
-    let micros = data.required_unsigned("timestamp")?.checked_mul(1_000_000);
-    let nanos = micros.and_then(|micros| i64::try_from(micros).ok()?.checked_mul(1_000));
-    micros.zip(nanos).ok_or(DecodeError::OutOfRange("timestamp"))
+    let seconds = data.required_unsigned("timestamp")?;
+    let nanos = unix_ns(seconds, TimeUnit::Seconds).ok_or(DecodeError::OutOfRange("timestamp"))?;
+    Ok((seconds * 1_000_000, nanos))
 }
 
 /// The time an event id begins with.

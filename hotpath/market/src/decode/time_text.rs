@@ -1,7 +1,7 @@
-//! Times as venues write them in text, to nanoseconds since 1970.
+//! Times as venues write them, to nanoseconds since 1970.
 
 use super::decimal;
-use crate::time::NANOS_PER_SECOND;
+use crate::time::{NANOS_PER_SECOND, TimeUnit};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -38,6 +38,11 @@ pub(super) fn iso_ns(text: &str) -> Option<i64> {
 pub(super) fn seconds_ns(text: &str) -> Option<i64> {
     // Nine decimals are kept, as of a price.
     decimal::price(text).ok().map(|price| price.0).filter(|&nanos| nanos >= 0)
+}
+
+/// Nanoseconds of a whole number of a unit since 1970; `None` where it is after 2262.
+pub(super) fn unix_ns(value: u64, unit: TimeUnit) -> Option<i64> {
+    i64::try_from(value).ok()?.checked_mul(unit.nanos())
 }
 
 /// Nanoseconds from 1970 to the start of a day of the calendar, UTC; `None` where there is no such day from 1970 to 2261.

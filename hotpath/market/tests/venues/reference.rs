@@ -288,6 +288,12 @@ pub(crate) fn capture(name: &str) -> Option<Vec<String>> {
     let bytes = std::fs::read(&path).unwrap();
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {
         Some("zst") => zstd::decode_all(bytes.as_slice()).unwrap(),
+        Some("zip") => {
+            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+            let mut plain = Vec::new();
+            archive.by_index(0).unwrap().read_to_end(&mut plain).unwrap();
+            plain
+        }
         Some("xz") => {
             let mut plain = Vec::new();
             lzma_rust2::XzReader::new(bytes.as_slice(), true).read_to_end(&mut plain).unwrap();
