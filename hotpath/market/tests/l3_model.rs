@@ -21,7 +21,13 @@ fn order() -> impl Strategy<Value = RestingOrder> {
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     (0..IDS, side, -20i64..20, 0i64..6).prop_map(|(id, side, price, qty)| {
         // Ids far apart, prices on both sides of zero and at the ends of what fits.
-        let price = if price == 19 { i64::MAX } else if price == -20 { i64::MIN } else { price };
+        let price = if price == 19 {
+            i64::MAX
+        } else if price == -20 {
+            i64::MIN
+        } else {
+            price
+        };
         RestingOrder { id: id.wrapping_mul(0x1000_0000_0000_0401), side, price: Price(price), qty: Qty(qty) }
     })
 }

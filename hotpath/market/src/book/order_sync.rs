@@ -300,12 +300,7 @@ impl OrderSync {
 
     /// Makes a change and tells it.
     #[inline]
-    fn change<F: FnMut(BookEvent)>(
-        &mut self,
-        action: &OrderAction,
-        id: u64,
-        batch: &mut Batch<'_, F>,
-    ) -> Result<(), StaleReason> {
+    fn change<F: FnMut(BookEvent)>(&mut self, action: &OrderAction, id: u64, batch: &mut Batch<'_, F>) -> Result<(), StaleReason> {
         match *action {
             OrderAction::Add(order) => self.add(&order, id, batch)?,
             OrderAction::Modify(order) => self.modify(&order, id, batch)?,
@@ -588,7 +583,8 @@ mod tests {
         assert_eq!(sync.on_order(&part(OrderAction::Delete { id: 1 }), &mut note), SyncOutcome::Partial);
         assert_eq!(sync.on_order(&message(Link::None, OrderAction::Nothing), &mut note), SyncOutcome::Applied(Some(0)));
         use EventKind::*;
-        let told = [(BookCleared, false), (OrderAdd, false), (LevelSet, false), (OrderAdd, false), (LevelSet, false), (BookSynced, true)];
+        let told =
+            [(BookCleared, false), (OrderAdd, false), (LevelSet, false), (OrderAdd, false), (LevelSet, false), (BookSynced, true)];
         assert_eq!(seen[..6], told);
         assert_eq!(seen[6..], [(OrderDelete, false), (LevelSet, false), (Heartbeat, true)]);
     }

@@ -186,7 +186,8 @@ fn lobster(begins_anew: bool) -> Option<Lobster> {
             let (worst, limit) = (shown.last().unwrap().price, &mut in_sight[side as usize]);
             *limit = if side == Side::Buy { worst.max(*limit) } else { worst.min(*limit) };
             let is_in_sight = |price: Price| if side == Side::Buy { price >= *limit } else { price <= *limit };
-            let known: Vec<_> = shown.iter().filter(|level| is_in_sight(level.price)).map(|level| (level.price, level.qty)).collect();
+            let known: Vec<_> =
+                shown.iter().filter(|level| is_in_sight(level.price)).map(|level| (level.price, level.qty)).collect();
             let ours = follow.0.book().levels(side).map(|level| (level.level.price, level.level.qty));
             let ours: Vec<_> = ours.take_while(|level| is_in_sight(level.0)).collect();
             assert_eq!(ours, known, "row {}, {side:?}", number + 1);
