@@ -7,8 +7,11 @@ use chronos_market::decode::{DecodeError, LinkType, UdpDatagram};
 use etherparse::{EtherType, NetSlice, PacketBuilder, SlicedPacket, TransportSlice, ether_type};
 use proptest::prelude::*;
 
-/// Addresses, ports and payload of a whole UDP datagram over IPv4, as etherparse finds it.
-fn reference(link_type: LinkType, frame: &[u8]) -> Option<([u8; 4], u16, [u8; 4], u16, Vec<u8>)> {
+/// Addresses and ports, of the source before those of the destination, and payload.
+type Datagram = ([u8; 4], u16, [u8; 4], u16, Vec<u8>);
+
+/// A whole UDP datagram over IPv4, as etherparse finds it.
+fn reference(link_type: LinkType, frame: &[u8]) -> Option<Datagram> {
     let sliced = match link_type {
         LinkType::ETHERNET => SlicedPacket::from_ethernet(frame),
         LinkType::LINUX_SLL => SlicedPacket::from_linux_sll(frame),

@@ -105,6 +105,7 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
         }
         malformed += 1;
     }
+    ingest.finish(&mut rows);
     progress(Progress::of(&capture, lines));
     for file in &capture.files {
         if let Some(damage) = &file.damage {

@@ -1,7 +1,7 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
 use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
-use crate::capture::{Capture, CaptureError, CaptureItem, FileProbe, Place, TickSource};
+use crate::capture::{Capture, CaptureError, CaptureItem, Place, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
@@ -394,11 +394,11 @@ fn report(
 fn source_report(file: &crate::capture::CaptureFile) -> SourceReport {
     SourceReport {
         path: file.path.display().to_string(),
-        format: FileProbe::FORMAT,
+        format: file.probe.format(),
         compression: file.probe.compression,
-        venue: file.probe.exchange.name(),
+        venue: file.probe.exchange().name(),
         symbols: file.probe.symbols(),
-        time_unit: file.probe.time_unit.to_string(),
+        time_unit: if file.probe.has_no_times() { "none".into() } else { file.probe.time_unit.to_string() },
         lines: file.lines,
     }
 }

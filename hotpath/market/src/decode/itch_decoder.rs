@@ -9,6 +9,7 @@ use super::{
 };
 use crate::fixed::{Price, QTY_SCALE, Qty};
 use crate::time::Timestamp;
+use std::fmt::Write;
 
 /// Decodes single ITCH messages, without a length before them.
 ///
@@ -17,35 +18,62 @@ use crate::time::Timestamp;
 pub struct ItchDecoder {
     /// Midnight in New York at the beginning of the feed's day.
     midnight: Timestamp,
-    /// By locate code.
-    symbols: Vec<[u8; 8]>,
+    symbols: LocateTable,
     states: SymbolStates,
+}
+
+/// Symbols by locate code.
+struct LocateTable {
+    /// Eight characters a code, padded with spaces; ASCII only, so that a part of it is text without another look.
+    text: String,
+    /// Their lengths without padding.
+    lengths: Vec<u8>,
+}
+
+impl LocateTable {
+    fn new() -> LocateTable {
+        let mut table = LocateTable { text: String::with_capacity(8 << 16), lengths: Vec::with_capacity(1 << 16) };
+        for locate in 0..=u16::MAX {
+            // A string takes every text.
+            let _ = write!(table.text, "#{locate:<7}");
+            table.lengths.push(2 + locate.checked_ilog10().unwrap_or(0) as u8);
+        }
+        table
+    }
+
+    #[inline(always)]
+    fn symbol(&self, locate: u16) -> &str {
+        let begin = usize::from(locate) * 8;
+        let length = usize::from(self.lengths[usize::from(locate)]);
+        self.text.get(begin..begin + length).unwrap_or_default()
+    }
+
+    /// Learns a symbol, padded as sent.
+    #[inline(always)]
+    fn learn(&mut self, locate: u16, stock: &[u8; 8]) -> Result<(), DecodeError> {
+        let begin = usize::from(locate) * 8;
+        if self.text.as_bytes()[begin..begin + 8] == *stock { Ok(()) } else { self.replace(locate, stock) }
+    }
+
+    #[cold]
+    fn replace(&mut self, locate: u16, stock: &[u8; 8]) -> Result<(), DecodeError> {
+        let symbol = stock.trim_ascii_end();
+        if symbol.is_empty() || !symbol.iter().all(u8::is_ascii_graphic) {
+            return Err(DecodeError::OutOfRange("stock"));
+        }
+        let padded = str::from_utf8(stock).map_err(|_| DecodeError::OutOfRange("stock"))?;
+        let begin = usize::from(locate) * 8;
+        self.text.replace_range(begin..begin + 8, padded);
+        self.lengths[usize::from(locate)] = symbol.len() as u8;
+        Ok(())
+    }
 }
 
 impl ItchDecoder {
     /// A decoder with its memory taken. ITCH tells the time of day only: `midnight` is the instant of midnight in New York at the
     /// beginning of the day (04:00 UTC in summer, 05:00 in winter).
     pub fn new(midnight: Timestamp) -> ItchDecoder {
-        let unexplained = |locate: u16| {
-            let (mut symbol, text) = ([b' '; 8], format!("#{locate}"));
-            symbol[..text.len()].copy_from_slice(text.as_bytes());
-            symbol
-        };
-        ItchDecoder { midnight, symbols: (0..=u16::MAX).map(unexplained).collect(), states: SymbolStates::new() }
-    }
-
-    /// Learns a symbol; padded text only.
-    #[inline(always)]
-    fn learn(&mut self, locate: u16, stock: &[u8; 8]) -> Result<(), DecodeError> {
-        let known = &mut self.symbols[usize::from(locate)];
-        if known != stock {
-            let symbol = stock.trim_ascii_end();
-            if symbol.is_empty() || !symbol.iter().all(u8::is_ascii_graphic) {
-                return Err(DecodeError::OutOfRange("stock"));
-            }
-            *known = *stock;
-        }
-        Ok(())
+        ItchDecoder { midnight, symbols: LocateTable::new(), states: SymbolStates::new() }
     }
 }
 
@@ -58,7 +86,7 @@ impl Decoder for ItchDecoder {
         let locate = message.locate;
         let action = match message.body {
             ItchBody::AddOrder(AddOrder { reference, side, shares, stock, price, .. }) => {
-                self.learn(locate, stock)?;
+                self.symbols.learn(locate, stock)?;
                 OrderAction::Add(RestingOrder { id: reference, side, price, qty: qty(shares) })
             }
             ItchBody::OrderExecuted { reference, shares, match_number } => {
@@ -78,7 +106,7 @@ impl Decoder for ItchDecoder {
             }
             other => return self.decode_other(locate, exchange_ns, other, recv, out),
         };
-        let symbol = symbol(&self.symbols[usize::from(locate)]);
+        let symbol = self.symbols.symbol(locate);
         out.message(recv, &Message::Order(OrderMessage { symbol, link: Link::None, exchange_ns, is_last: true, action }));
         Ok(())
     }
@@ -96,18 +124,18 @@ impl ItchDecoder {
     ) -> Result<(), DecodeError> {
         let message = match body {
             ItchBody::Trade { shares, stock, price, match_number, .. } => {
-                self.learn(locate, stock)?;
-                self.trade(stock, match_number, price, qty(shares), exchange_ns)?
+                self.symbols.learn(locate, stock)?;
+                self.trade(locate, stock, match_number, price, qty(shares), exchange_ns)?
             }
             ItchBody::CrossTrade { shares: 0, .. } => Message::Ignored(Ignored::Statistics),
             ItchBody::CrossTrade { shares, stock, price, match_number, .. } => {
-                self.learn(locate, stock)?;
+                self.symbols.learn(locate, stock)?;
                 let qty = i64::try_from(shares).ok().and_then(|shares| shares.checked_mul(QTY_SCALE));
                 let qty = qty.map(Qty).ok_or(DecodeError::OutOfRange("shares"))?;
-                self.trade(stock, match_number, price, qty, exchange_ns)?
+                self.trade(locate, stock, match_number, price, qty, exchange_ns)?
             }
             ItchBody::TradingAction { stock, state, .. } => {
-                self.learn(locate, stock)?;
+                self.symbols.learn(locate, stock)?;
                 let status = match state {
                     b'T' => TradingStatus::Trading,
                     b'H' => TradingStatus::Halted,
@@ -115,18 +143,18 @@ impl ItchDecoder {
                     other => return Err(DecodeError::Unsupported("trading state", other.into())),
                 };
                 let status = self.states.on_status(key(stock), status);
-                Message::Status(StatusMessage { symbol: symbol(stock), exchange_ns, status })
+                Message::Status(StatusMessage { symbol: self.symbols.symbol(locate), exchange_ns, status })
             }
             // On another market it is of no concern here.
             ItchBody::OperationalHalt { stock, market: b'Q', action } => {
-                self.learn(locate, stock)?;
+                self.symbols.learn(locate, stock)?;
                 match self.states.on_operational_halt(key(stock), action == b'H') {
-                    Some(status) => Message::Status(StatusMessage { symbol: symbol(stock), exchange_ns, status }),
+                    Some(status) => Message::Status(StatusMessage { symbol: self.symbols.symbol(locate), exchange_ns, status }),
                     None => Message::Ignored(Ignored::Statistics),
                 }
             }
             ItchBody::StockDirectory(directory) => {
-                self.learn(locate, directory.stock)?;
+                self.symbols.learn(locate, directory.stock)?;
                 Message::Ignored(Ignored::Definition)
             }
             ItchBody::SystemEvent { event: b'O' } => Message::Feed(FeedMessage::Started),
@@ -139,19 +167,20 @@ impl ItchDecoder {
     }
 
     /// A trade of which ITCH does not say who took.
-    fn trade<'a>(
+    fn trade(
         &mut self,
-        stock: &'a [u8; 8],
+        locate: u16,
+        stock: &[u8; 8],
         id: u64,
         price: Price,
         qty: Qty,
         exchange_ns: i64,
-    ) -> Result<Message<'a>, DecodeError> {
+    ) -> Result<Message<'_>, DecodeError> {
         if price.0 == 0 {
             return Err(DecodeError::OutOfRange("price"));
         }
         let aggressor = self.states.aggressor(key(stock), price);
-        Ok(Message::Trade(TradeMessage { symbol: symbol(stock), id, price, qty, aggressor, exchange_ns }))
+        Ok(Message::Trade(TradeMessage { symbol: self.symbols.symbol(locate), id, price, qty, aggressor, exchange_ns }))
     }
 }
 
@@ -164,12 +193,6 @@ fn qty(shares: u32) -> Qty {
 #[inline(always)]
 fn key(stock: &[u8; 8]) -> u64 {
     u64::from_be_bytes(*stock)
-}
-
-/// A symbol without its padding. Only ASCII is learnt.
-#[inline(always)]
-fn symbol(stock: &[u8; 8]) -> &str {
-    str::from_utf8(stock.trim_ascii_end()).unwrap_or_default()
 }
 
 /// What the next bytes of a BinaryFILE are.

@@ -156,7 +156,7 @@ impl PcapReader {
         if length > MESSAGE_BYTES_MAX {
             return Err(DecodeError::TooLong);
         }
-        if length < 12 || length % 4 != 0 {
+        if length < 12 || !length.is_multiple_of(4) {
             return Err(DecodeError::OutOfRange("pcapng block length"));
         }
         if buffer.len() < length {

@@ -66,6 +66,7 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
 
     /// Ends the session and gives the groups back.
     pub fn finish(mut self) -> (Ingest, Trade<S, V, O>) {
+        self.ingest.finish(&mut Inline { trade: &mut self.trade });
         self.trade.finish(self.ingest.now());
         (self.ingest, self.trade)
     }

@@ -109,7 +109,8 @@ where
     ///
     /// # Errors
     /// [`SplitError`] where the trade thread could not be pinned or panicked.
-    pub fn finish(self) -> Result<(Ingest, Trade<S, V, O>), SplitError> {
+    pub fn finish(mut self) -> Result<(Ingest, Trade<S, V, O>), SplitError> {
+        self.ingest.finish(&mut self.rings);
         self.shared.end.store(self.ingest.now().0, Ordering::Release);
         drop(self.rings);
         let trade = self.thread.join().map_err(|_| SplitError::Panicked)??;
