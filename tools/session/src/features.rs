@@ -90,7 +90,10 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
         let Some(item) = capture.next() else { break };
         lines += 1;
         let (place, reason) = match item {
-            CaptureItem::Message { connection, recv, message, place } => {
+            CaptureItem::Message { connection, recv, symbol, message, place } => {
+                if let Some(symbol) = symbol {
+                    ingest.set_symbol(connection, symbol);
+                }
                 ingest.advance(recv, &mut rows);
                 match ingest.on_message(connection, message, &mut rows) {
                     Ok(()) => continue,

@@ -3,6 +3,7 @@
 use super::{
     BinanceDecoder, BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, DbnDecoder, DbnMetadata, DecodeError,
     DecodeSink, Decoder, FeedProtocol, ItchDecoder, KrakenDecoder, LinkType, LobsterDecoder, PacketDecoder, ReorderWindow,
+    TardisCsvDecoder,
 };
 use crate::instrument::Exchange;
 use crate::time::Timestamp;
@@ -29,6 +30,8 @@ pub enum Feed {
         /// Midnight in New York.
         midnight: Timestamp,
     },
+    /// Lines of a Tardis CSV file of this name.
+    TardisCsv(String),
     /// Captured packets.
     Packets {
         /// Which feed is in them.
@@ -59,6 +62,7 @@ impl Feed {
             Feed::Lobster { .. } | Feed::ItchFile { .. } | Feed::Packets { protocol: FeedProtocol::Itch50, .. } => Exchange::Nasdaq,
             Feed::Packets { .. } => Exchange::Iex,
             Feed::Dbn(_) => Exchange::Databento,
+            Feed::TardisCsv(_) => Exchange::Other,
         }
     }
 
@@ -72,6 +76,7 @@ impl Feed {
             Feed::Coinbase => FeedDecoder::Coinbase(CoinbaseDecoder::new()),
             Feed::Kraken => FeedDecoder::Kraken(KrakenDecoder::new()),
             Feed::Lobster { symbol, midnight } => FeedDecoder::Lobster(LobsterDecoder::new(symbol, midnight.0)),
+            Feed::TardisCsv(name) => FeedDecoder::TardisCsv(TardisCsvDecoder::new(name)),
             Feed::Packets { link_type, midnight, .. } => {
                 let mut decoder = PacketDecoder::new(*midnight, ReorderWindow::default());
                 decoder.set_link_type(*link_type);
@@ -84,6 +89,7 @@ impl Feed {
 }
 
 /// A decoder of any feed.
+#[expect(clippy::large_enum_variant, reason = "there are a few of them in all, and the largest is the one that must be near")]
 pub enum FeedDecoder {
     /// See [`Feed::Binance`].
     Binance(BinanceDecoder),
@@ -99,6 +105,8 @@ pub enum FeedDecoder {
     Kraken(KrakenDecoder),
     /// See [`Feed::Lobster`].
     Lobster(LobsterDecoder),
+    /// See [`Feed::TardisCsv`].
+    TardisCsv(TardisCsvDecoder),
     /// See [`Feed::Packets`].
     Packets(Box<PacketDecoder>),
     /// See [`Feed::ItchFile`].
@@ -125,6 +133,10 @@ impl FeedDecoder {
     pub fn finish(&mut self, recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
         match self {
             FeedDecoder::Packets(decoder) => decoder.finish(recv, out),
+            FeedDecoder::TardisCsv(decoder) => {
+                decoder.finish(out);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -145,6 +157,7 @@ impl Decoder for FeedDecoder {
                 5 | 6 => decoder.decode(raw, recv, out),
                 _ => decoder.seed(raw, recv, out),
             },
+            FeedDecoder::TardisCsv(decoder) => decoder.decode(raw, recv, out),
             FeedDecoder::Packets(decoder) => decoder.decode(raw, recv, out),
             FeedDecoder::ItchFile(decoder) => decoder.decode(raw, recv, out),
             FeedDecoder::Dbn(decoder) => decoder.decode(raw, recv, out),

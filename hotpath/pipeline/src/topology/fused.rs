@@ -17,6 +17,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         Fused { ingest, trade }
     }
 
+    /// See [`Ingest::set_symbol`].
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        self.ingest.set_symbol(source, symbol);
+    }
+
     /// Takes one message, received at `recv` from `source`.
     ///
     /// # Errors

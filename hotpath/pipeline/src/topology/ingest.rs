@@ -104,6 +104,8 @@ pub struct Ingest {
 /// All but the decoders, which lend their messages while this changes.
 struct State {
     sources: Vec<Source>,
+    /// Whose messages of each source are that name no symbol; empty where nobody said.
+    unnamed: Vec<String>,
     symbols: Vec<String>,
     markets: Vec<Market>,
     seq: u64,
@@ -142,6 +144,7 @@ impl Ingest {
         Ingest {
             decoders: sources.iter().map(|source| source.feed.decoder()).collect(),
             state: State {
+                unnamed: vec![String::new(); sources.len()],
                 sources,
                 symbols: instruments.iter().map(|instrument| instrument.symbol.clone()).collect(),
                 markets: instruments.iter().map(market).collect(),
@@ -169,6 +172,15 @@ impl Ingest {
             state.now = recv;
         }
         state.now
+    }
+
+    /// Says whose messages of a source follow that name no symbol: the reply from a certain address.
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        if let (Some(decoder), Some(source)) = (self.decoders.get_mut(source), self.state.unnamed.get_mut(source)) {
+            decoder.set_symbol(symbol);
+            source.clear();
+            source.push_str(symbol);
+        }
     }
 
     /// Takes one message of source `source`. Logical time is where [`Ingest::advance`] left it.
@@ -340,8 +352,10 @@ struct Batch {
 impl State {
     #[inline]
     fn instrument(&self, source: usize, symbol: Option<&str>) -> Result<Option<InstrumentId>, IngestError> {
-        let Some(source) = self.sources.get(source) else { return Err(IngestError::UnknownSource) };
-        match (symbol, source.instruments.as_slice()) {
+        let (Some(source), Some(unnamed)) = (self.sources.get(source), self.unnamed.get(source)) else {
+            return Err(IngestError::UnknownSource);
+        };
+        match (symbol.or(Some(unnamed).filter(|symbol| !symbol.is_empty()).map(String::as_str)), source.instruments.as_slice()) {
             (Some(symbol), instruments) => {
                 let named = |id: &&InstrumentId| self.symbols.get(id.index()).is_some_and(|known| known == symbol);
                 match instruments.iter().find(named) {

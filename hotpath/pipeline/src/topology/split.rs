@@ -89,6 +89,11 @@ where
         Ok(Split { ingest, rings: Rings { events, frames, waiting }, shared, thread })
     }
 
+    /// See [`Ingest::set_symbol`].
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        self.ingest.set_symbol(source, symbol);
+    }
+
     /// Takes one message, received at `recv` from `source`.
     ///
     /// # Errors

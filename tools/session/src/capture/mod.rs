@@ -126,6 +126,8 @@ pub enum CaptureItem<'a> {
         connection: usize,
         /// When it was received.
         recv: Timestamp,
+        /// Whose it is, where it does not say so itself: a reply from an address.
+        symbol: Option<&'a str>,
         /// Its bytes.
         message: &'a [u8],
         /// Where it stands.
@@ -280,7 +282,7 @@ impl Capture {
         let recv = connection.next.take()?;
         let (file, records) = connection.reader.as_ref()?;
         let place = Place { file: *file, line: self.files[*file].lines };
-        Some(CaptureItem::Message { connection: earliest.1, recv, message: records.current(), place })
+        Some(CaptureItem::Message { connection: earliest.1, recv, symbol: records.symbol(), message: records.current(), place })
     }
 
     /// Bytes read of all files, as they are on disk.

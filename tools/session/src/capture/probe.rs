@@ -6,6 +6,7 @@ use super::{BrokenLine, CaptureError};
 use chronos_market::decode::{
     BinanceDecoder, DecodeError, DecodeSink, Decoder, Feed, FeedDecoder, FeedProtocol, LevelChange, LobsterFile, Message,
     OrderAction, PcapReader, PcapStep, RestingOrder, UdpDatagram, VenueEvidence, new_york_midnight, split_capture_line,
+    split_cryptofeed_line, split_tardis_line,
 };
 use chronos_market::{Exchange, NANOS_PER_SECOND, Price, Qty, TimeUnit, Timestamp};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use std::path::Path;
 const RECORDS_MIN: u64 = 2_000;
 /// Records looked at while no snapshot has been met, where the feed has snapshots.
 const RECORDS_MAX: u64 = 20_000;
+/// Lines that tell how a file is cut into lines.
+const LINES_JUDGED: usize = 100;
 /// Packets looked at for one that tells its feed.
 const PACKETS_MAX: usize = 10_000;
 /// Magic numbers of packet captures, as the first four bytes have them.
@@ -83,10 +86,12 @@ impl FileProbe {
         if let Some(file) = LobsterFile::of_name(name)
             && !file.is_orderbook
         {
-            // Noon in New York is on the same day in UTC.
-            let midnight = new_york_midnight(Timestamp(file.day_ns + 16 * 3_600 * NANOS_PER_SECOND));
+            let midnight = Timestamp(file.midnight_ns);
             let feed = Feed::Lobster { symbol: file.symbol.to_owned(), midnight };
             return FileProbe::with_feed(path, compression, bytes, Framing::LobsterRows { midnight }, feed);
+        }
+        if beginning.starts_with(b"exchange,symbol,timestamp,local_timestamp,") {
+            return FileProbe::with_feed(path, compression, bytes, Framing::TardisCsvRows, Feed::TardisCsv(name.to_owned()));
         }
         if is_binary_file(beginning) {
             let midnight = new_york_midnight(Timestamp(0));
@@ -112,7 +117,7 @@ impl FileProbe {
             match step {
                 Step::End => break,
                 Step::Broken(_) => {}
-                Step::Record => candidate.take(records.current(), records.recv()),
+                Step::Record => candidate.take(&records),
             }
             first = first.or(Some(records.recv()).filter(|recv| recv.0 != 0));
             count += 1;
@@ -165,7 +170,7 @@ impl FileProbe {
                 }
                 Step::Record => {
                     for candidate in &mut candidates {
-                        candidate.take(records.current(), records.recv());
+                        candidate.take(&records);
                     }
                     evidence.take(records.current());
                     if candidates.iter().any(|candidate| candidate.taken > 0) {
@@ -207,6 +212,9 @@ impl FileProbe {
     /// The name of the form, for reports.
     pub fn format(&self) -> &'static str {
         match (&self.feed, self.framing) {
+            (_, Framing::CryptofeedLines) => "cryptofeed",
+            (_, Framing::TardisLines) => "tardis-raw",
+            (Feed::TardisCsv(_), _) => "tardis-csv",
             (Feed::Binance(_), Framing::UntimedLines) => "binance-json",
             (Feed::Binance(_), _) => "binance-raw",
             (Feed::Bitfinex, Framing::UntimedLines) => "bitfinex-json",
@@ -233,12 +241,17 @@ impl FileProbe {
 
     /// Whether the file may go on where another one ended: the same connection, the same decoder.
     pub(super) fn continues(&self, other: &FileProbe) -> bool {
-        self.is_text() && self.framing == other.framing && self.feed == other.feed && self.symbols.keys().eq(other.symbols.keys())
+        self.is_text()
+            && self.framing != Framing::CryptofeedLines
+            && self.framing == other.framing
+            && self.feed == other.feed
+            && self.symbols.keys().eq(other.symbols.keys())
     }
 
     /// Whether it is lines of one connection, on which every symbol was asked for. Other feeds carry whatever the venue has.
     pub(super) fn is_text(&self) -> bool {
-        matches!(self.framing, Framing::TimedLines | Framing::UntimedLines)
+        use Framing::{CryptofeedLines, TardisLines, TimedLines, UntimedLines};
+        matches!(self.framing, TimedLines | UntimedLines | CryptofeedLines | TardisLines)
     }
 
     /// The venue.
@@ -280,12 +293,20 @@ pub(super) fn open(path: &Path) -> Result<(Bytes, &'static str), CaptureError> {
     })
 }
 
-/// Whether the first line begins with a receive time.
+/// How the first lines are cut: into what most of them are.
 fn lines_framing(beginning: &[u8]) -> Framing {
-    let lines = || beginning.split(|&byte| byte == b'\n').take(100);
-    let is_timed = lines().any(|line| split_capture_line(line).is_ok());
-    let is_bare = lines().any(|line| matches!(line.first(), Some(b'{' | b'[')));
-    if is_bare && !is_timed { Framing::UntimedLines } else { Framing::TimedLines }
+    let count = |is_such: &dyn Fn(&[u8]) -> bool| {
+        let lines = beginning.split(|&byte| byte == b'\n').take(LINES_JUDGED);
+        lines.filter(|line| !line.is_empty() && is_such(line)).count()
+    };
+    let candidates = [
+        (Framing::TimedLines, count(&|line| split_capture_line(line).is_ok())),
+        (Framing::CryptofeedLines, count(&|line| split_cryptofeed_line(line).is_ok())),
+        (Framing::TardisLines, count(&|line| split_tardis_line(line).is_ok())),
+        (Framing::UntimedLines, count(&|line| matches!(line.first(), Some(b'{' | b'[')) && split_tardis_line(line).is_err())),
+    ];
+    // Of two that are as many, the first.
+    candidates.into_iter().rev().max_by_key(|(_, count)| *count).map_or(Framing::TimedLines, |(framing, _)| framing)
 }
 
 /// Whether bytes begin as NASDAQ's files do: the length of a system event, its type, and the event.
@@ -350,9 +371,15 @@ impl Candidate {
         Candidate { feed, decoder, symbols: Symbols::default(), taken: 0, useful: 0, reason: None }
     }
 
-    fn take(&mut self, record: &[u8], recv: Timestamp) {
+    fn take(&mut self, records: &Records) {
         let before = self.symbols.useful;
-        match self.decoder.decode(record, recv, &mut self.symbols) {
+        let symbol = records.symbol();
+        if let Some(symbol) = symbol {
+            self.decoder.set_symbol(symbol);
+        }
+        self.symbols.beside.clear();
+        self.symbols.beside.push_str(symbol.unwrap_or_default());
+        match self.decoder.decode(records.current(), records.recv(), &mut self.symbols) {
             Ok(()) => self.taken += 1,
             Err(error) => _ = self.reason.get_or_insert(error),
         }
@@ -394,6 +421,8 @@ impl Evidence {
 struct Symbols {
     named: BTreeMap<String, Seen>,
     unnamed: Seen,
+    /// The symbol that stands beside the present message; empty where none does.
+    beside: String,
     has_snapshot: bool,
     useful: u64,
 }
@@ -426,7 +455,8 @@ impl DecodeSink for Symbols {
         self.useful += 1;
         self.has_snapshot |= matches!(message, Message::Snapshot(_) | Message::OrderSnapshot(_))
             || matches!(message, Message::Book(book) if book.is_snapshot);
-        let seen = self.seen(message.symbol());
+        let beside = std::mem::take(&mut self.beside);
+        let seen = self.seen(message.symbol().or(Some(beside.as_str()).filter(|symbol| !symbol.is_empty())));
         seen.messages += 1;
         match message {
             Message::Depth(depth) => seen.changes(depth.levels),
@@ -450,6 +480,7 @@ impl DecodeSink for Symbols {
             }
             _ => {}
         }
+        self.beside = beside;
     }
 }
 

@@ -4,8 +4,9 @@ use super::BrokenLine;
 use super::bytes::Bytes;
 use super::lines::{Line, Lines};
 use chronos_market::decode::{
-    BinaryFileStep, DbnMetadata, DbnStep, DecodeError, LinkType, MESSAGE_BYTES_MAX, PcapReader, PcapStep, split_binary_file,
-    split_capture_line, split_dbn_record,
+    BinaryFileStep, CryptofeedLine, DbnMetadata, DbnStep, DecodeError, LineError, LinkType, MESSAGE_BYTES_MAX, PcapReader,
+    PcapStep, TardisLine, reply_symbol, split_binary_file, split_capture_line, split_cryptofeed_line, split_dbn_record,
+    split_tardis_line,
 };
 use chronos_market::{NANOS_PER_MILLI, Price, TimeUnit, Timestamp};
 use std::io;
@@ -19,6 +20,12 @@ pub enum Framing {
     /// Lines that are a message alone. Its time is the venue's `"ts"` in milliseconds where it has one; where none has, a line counts
     /// as a millisecond.
     UntimedLines,
+    /// Lines of the cryptofeed library: `<seconds>: <message>`, and replies behind the address that was asked.
+    CryptofeedLines,
+    /// Lines of Tardis' raw data: a time in ISO 8601 and the message, or both in an object.
+    TardisLines,
+    /// Lines of a Tardis CSV file, received at the time in their fourth column.
+    TardisCsvRows,
     /// Lines that begin with the seconds since a midnight.
     LobsterRows {
         /// That midnight.
@@ -55,6 +62,8 @@ pub(super) struct Records {
     framing: Framing,
     /// The record found last: where in the reader's window, when it was received, and in which unit that was written.
     current: Range<usize>,
+    /// The symbol that stands beside it, if one does.
+    symbol: Range<usize>,
     recv: Timestamp,
     unit: TimeUnit,
 }
@@ -72,7 +81,12 @@ impl Records {
     /// The file system's, or what is wrong with the file's header.
     pub(super) fn new(mut bytes: Bytes, framing: Framing) -> io::Result<Records> {
         let reader = match framing {
-            Framing::TimedLines | Framing::UntimedLines | Framing::LobsterRows { .. } => Reader::Lines(Lines::new(bytes)),
+            Framing::TimedLines
+            | Framing::UntimedLines
+            | Framing::CryptofeedLines
+            | Framing::TardisLines
+            | Framing::TardisCsvRows
+            | Framing::LobsterRows { .. } => Reader::Lines(Lines::new(bytes)),
             Framing::Packets { .. } => Reader::Packets { bytes, pcap: Box::new(PcapReader::new()), taken: 0 },
             Framing::BinaryFile { .. } => Reader::Binary { bytes, taken: 0 },
             Framing::Dbn => {
@@ -80,7 +94,7 @@ impl Records {
                 Reader::Binary { bytes, taken: length }
             }
         };
-        Ok(Records { reader, framing, current: 0..0, recv: Timestamp(0), unit: TimeUnit::Nanos })
+        Ok(Records { reader, framing, current: 0..0, symbol: 0..0, recv: Timestamp(0), unit: TimeUnit::Nanos })
     }
 
     /// Goes to the next record. A file that is damaged in the middle gives the records before that, then the error.
@@ -94,25 +108,19 @@ impl Records {
                     Line::End => return Ok(Step::End),
                 }
                 let line = lines.current();
-                self.current = 0..line.len();
-                match self.framing {
-                    Framing::TimedLines => match split_capture_line(line) {
-                        Ok(split) => {
-                            let skip = split.message.as_ptr() as usize - line.as_ptr() as usize;
-                            self.current = skip..skip + split.message.len();
-                            (self.recv, self.unit) = (split.recv, split.unit);
-                            Ok(Step::Record)
-                        }
-                        Err(error) => Ok(Step::Broken(error.into())),
-                    },
-                    Framing::LobsterRows { midnight } => {
-                        self.current.end = line.trim_ascii_end().len();
-                        self.recv = lobster_time(line, midnight).unwrap_or(self.recv);
+                match cut_line(line, self.framing, self.recv) {
+                    Ok(cut) => {
+                        let place = |part: &[u8]| {
+                            let start = part.as_ptr() as usize - line.as_ptr() as usize;
+                            start..start + part.len()
+                        };
+                        (self.current, self.recv, self.unit) = (place(cut.message), cut.recv, cut.unit);
+                        self.symbol = cut.symbol.map_or(0..0, |symbol| place(symbol.as_bytes()));
                         Ok(Step::Record)
                     }
-                    _ => {
-                        self.recv = venue_time(line).unwrap_or(Timestamp(self.recv.0 + NANOS_PER_MILLI));
-                        Ok(Step::Record)
+                    Err(error) => {
+                        self.current = 0..line.len();
+                        Ok(Step::Broken(error.into()))
                     }
                 }
             }
@@ -159,6 +167,14 @@ impl Records {
         window.get(self.current.clone()).unwrap_or_default()
     }
 
+    /// Whose message it is, where the message itself does not say and what stands beside it does.
+    #[inline]
+    pub(super) fn symbol(&self) -> Option<&str> {
+        let Reader::Lines(lines) = &self.reader else { return None };
+        let symbol = lines.current().get(self.symbol.clone()).filter(|symbol| !symbol.is_empty())?;
+        std::str::from_utf8(symbol).ok()
+    }
+
     /// When it was received.
     #[inline]
     pub(super) fn recv(&self) -> Timestamp {
@@ -177,6 +193,43 @@ impl Records {
             Reader::Packets { bytes, .. } | Reader::Binary { bytes, .. } => bytes.bytes_read(),
         }
     }
+}
+
+/// A line and what is known of it.
+struct LineCut<'a> {
+    message: &'a [u8],
+    recv: Timestamp,
+    unit: TimeUnit,
+    /// Whose message it is, where that stands beside it.
+    symbol: Option<&'a str>,
+}
+
+#[inline]
+fn cut_line(line: &[u8], framing: Framing, before: Timestamp) -> Result<LineCut<'_>, LineError> {
+    let cut = |message, recv, unit| LineCut { message, recv, unit, symbol: None };
+    if framing == Framing::TimedLines {
+        return split_capture_line(line).map(|split| cut(split.message, split.recv, split.unit));
+    }
+    // A part of the line, so that its place can be told.
+    let nothing = &line[..0];
+    Ok(match framing {
+        Framing::CryptofeedLines => match split_cryptofeed_line(line)? {
+            CryptofeedLine::Received { recv, message } => cut(message, recv, TimeUnit::Seconds),
+            CryptofeedLine::Reply { url, recv, message } => {
+                LineCut { message, recv, unit: TimeUnit::Seconds, symbol: reply_symbol(url) }
+            }
+            _ => cut(nothing, before, TimeUnit::Seconds),
+        },
+        Framing::TardisLines => match split_tardis_line(line)? {
+            TardisLine::Message { recv, message } => cut(message, recv, TimeUnit::Nanos),
+            TardisLine::Disconnected => cut(nothing, before, TimeUnit::Nanos),
+        },
+        Framing::TardisCsvRows => cut(line, csv_time(line).unwrap_or(before), TimeUnit::Micros),
+        Framing::LobsterRows { midnight } => {
+            cut(line.trim_ascii_end(), lobster_time(line, midnight).unwrap_or(before), TimeUnit::Nanos)
+        }
+        _ => cut(line, venue_time(line).unwrap_or(Timestamp(before.0 + NANOS_PER_MILLI)), TimeUnit::Millis),
+    })
 }
 
 /// What binary bytes begin with.
@@ -252,6 +305,13 @@ fn lobster_time(line: &[u8], midnight: Timestamp) -> Option<Timestamp> {
     let seconds = line.split(|&byte| byte == b',').next()?;
     let since = Price::parse(seconds).ok()?.0;
     Some(Timestamp(midnight.0.checked_add(since)?))
+}
+
+/// The fourth column is microseconds since 1970.
+fn csv_time(line: &[u8]) -> Option<Timestamp> {
+    let micros = line.split(|&byte| byte == b',').nth(3)?;
+    let micros: i64 = std::str::from_utf8(micros).ok()?.parse().ok()?;
+    micros.checked_mul(1_000).map(Timestamp)
 }
 
 /// The 48 bits behind type, locate code and tracking number are nanoseconds since midnight.
