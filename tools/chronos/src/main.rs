@@ -3,6 +3,7 @@
 mod demo;
 mod exchange;
 mod features;
+mod inspect;
 mod model;
 mod progress;
 mod replay;
@@ -26,6 +27,8 @@ enum Command {
     Replay(Box<replay::Arguments>),
     /// Generate a small market, replay it and write a report: what there is to see, in one command
     Demo(demo::Arguments),
+    /// Tell what captures hold: format, instruments, spans, counts, gaps, clocks, and what is wrong with them
+    Inspect(inspect::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
     /// Make model directories
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),

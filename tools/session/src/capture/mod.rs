@@ -229,6 +229,18 @@ impl Capture {
     /// # Errors
     /// [`CaptureError`], with the file and the remedy.
     pub fn open(paths: &[PathBuf], config: &Config) -> Result<Capture, CaptureError> {
+        let capture = Capture::open_all(paths, config)?;
+        if capture.instruments.len() > INSTRUMENTS_MAX {
+            return Err(CaptureError::TooManyInstruments { count: capture.instruments.len(), busiest: capture.busiest() });
+        }
+        Ok(capture)
+    }
+
+    /// As [`Capture::open`], however many instruments there are: to look at files, not to trade on them.
+    ///
+    /// # Errors
+    /// [`CaptureError`], with the file and the remedy.
+    pub fn open_all(paths: &[PathBuf], config: &Config) -> Result<Capture, CaptureError> {
         let paths = files_of(paths)?;
         let mut files = Vec::with_capacity(paths.len());
         let mut bytes_total = 0;
@@ -308,7 +320,7 @@ impl Capture {
             for symbol in probe.symbols().into_iter().filter(is_wanted) {
                 let known = |instrument: &Instrument| instrument.exchange == probe.exchange() && instrument.symbol == symbol;
                 let id = self.instruments.iter().position(known).unwrap_or(self.instruments.len());
-                // At most INSTRUMENTS_MAX, checked below, so the id fits.
+                // Used where there are at most INSTRUMENTS_MAX, so the id fits.
                 source.instruments.push(InstrumentId(id as u16));
                 if id == self.instruments.len() {
                     let (instrument, tick_source) = instrument(probe.exchange(), &symbol, &self.files[place..end], config)?;
@@ -320,18 +332,17 @@ impl Capture {
             self.connections.push(Connection { source, waiting, reader: None, next: None, is_over: false });
             place = end;
         }
-        let busiest = || -> String {
-            let symbols = self.files.iter().flat_map(|file| file.probe.busiest());
-            symbols.take(SYMBOLS_TOLD).collect::<Vec<_>>().join(", ")
-        };
         if let Some(symbol) = config.source.symbols.iter().find(|symbol| !self.instruments.iter().any(|one| one.symbol == **symbol))
         {
-            return Err(CaptureError::UnknownSymbol { symbol: symbol.clone(), known: busiest() });
-        }
-        if self.instruments.len() > INSTRUMENTS_MAX {
-            return Err(CaptureError::TooManyInstruments { count: self.instruments.len(), busiest: busiest() });
+            return Err(CaptureError::UnknownSymbol { symbol: symbol.clone(), known: self.busiest() });
         }
         Ok(())
+    }
+
+    /// The symbols of most messages, for an error message.
+    fn busiest(&self) -> String {
+        let symbols = self.files.iter().flat_map(|file| file.probe.busiest());
+        symbols.take(SYMBOLS_TOLD).collect::<Vec<_>>().join(", ")
     }
 }
 
