@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p chronos-market --example market_cost -- CAPTURE.gz [STAGE [PASSES]]`
 //!
-//! The capture is read into memory first and counts for nothing. Each figure is the median of passes. For instruction counts, one
+//! The capture is read into memory first and counts for nothing. Each figure is the best of the passes and their median. For instruction counts, one
 //! pass of one stage (`split`, `decode`, `book`, `quotes`, `trades`, `depth20`, `depth100`, `l2`):
 //! `valgrind --tool=callgrind --toggle-collect='market_cost::measured*' target/release/examples/market_cost CAPTURE.gz decode 1`.
 
@@ -27,23 +27,29 @@ fn main() -> Result<(), Failure> {
     flate2::read::MultiGzDecoder::new(std::fs::File::open(&path)?).read_to_end(&mut text)?;
     println!("{path}: {} bytes", text.len());
     for name in STAGES.iter().filter(|name| stage.as_deref().is_none_or(|stage| stage == **name)) {
-        let (what, count, ns) = match *name {
+        let (what, count, [best, median]) = match *name {
             "split" => whole(&text, passes, split),
             "decode" => whole(&text, passes, decode),
             "book" => whole(&text, passes, book),
             "l2" => level_changes(&text, passes),
             kind => messages(&text, passes, kind),
         };
-        println!("{name:<9} {count:>8} {what:<8} {ns:>8.1} ns each, {:>7.3} M/s", 1e3 / ns);
+        tell(name, what, count, [best, median]);
     }
     Ok(())
 }
 
-/// Runs `pass` over and over; the median of its times by what it counts.
-fn whole(text: &[u8], passes: usize, pass: fn(&[u8]) -> usize) -> (&'static str, usize, f64) {
+/// Prints nanoseconds each, of the best pass and the median.
+fn tell(name: &str, what: &str, count: usize, ns: [f64; 2]) {
+    let [best, median] = ns.map(|ns| ns / count as f64);
+    println!("{name:<20} {count:>8} {what:<8} {best:>8.1} ns each, median {median:>8.1}, {:>7.3} M/s", 1e3 / best);
+}
+
+/// Runs a pass over the whole capture again and again.
+fn whole(text: &[u8], passes: usize, pass: fn(&[u8]) -> usize) -> (&'static str, usize, [f64; 2]) {
     let mut count = 0;
-    let ns = median(passes, || count = measured(|| pass(black_box(text))));
-    ("lines", count, ns / count as f64)
+    let ns = times(passes, || count = measured(|| pass(black_box(text))));
+    ("lines", count, ns)
 }
 
 /// What instruction counts are taken of.
@@ -52,7 +58,8 @@ fn measured<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-fn median(passes: usize, mut pass: impl FnMut()) -> f64 {
+/// Nanoseconds of the best pass, and of the median.
+fn times(passes: usize, mut pass: impl FnMut()) -> [f64; 2] {
     let mut times: Vec<u128> = (0..passes.max(1))
         .map(|_| {
             let start = Instant::now();
@@ -61,7 +68,7 @@ fn median(passes: usize, mut pass: impl FnMut()) -> f64 {
         })
         .collect();
     times.sort_unstable();
-    times[times.len() / 2] as f64
+    [times[0] as f64, times[times.len() / 2] as f64]
 }
 
 #[inline]
@@ -115,7 +122,10 @@ impl DecodeSink for Followed {
         match message {
             Message::Depth(depth) => drop(self.sync.on_depth(depth, &mut emit)),
             Message::Snapshot(snapshot) => drop(self.sync.on_snapshot(snapshot, &mut emit)),
-            other => return drop(black_box(other)),
+            other => {
+                black_box(other);
+                return;
+            }
         }
         if self.sync.state() == BookState::Synced {
             self.sync.book().view(&mut self.view);
@@ -151,7 +161,7 @@ impl DecodeSink for Kind {
 }
 
 /// Messages of one kind, in turn.
-fn messages(text: &[u8], passes: usize, kind: &str) -> (&'static str, usize, f64) {
+fn messages(text: &[u8], passes: usize, kind: &str) -> (&'static str, usize, [f64; 2]) {
     let mut decoder = BinanceDecoder::new();
     let mut kept = Vec::new();
     for message in lines(text).filter_map(|line| Some(split_capture_line(line).ok()?.message)) {
@@ -167,14 +177,26 @@ fn messages(text: &[u8], passes: usize, kind: &str) -> (&'static str, usize, f64
         }
     }
     let mut seen = Seen(0);
-    let ns = median(passes, || {
+    let ns = times(passes, || {
         measured(|| {
             for message in &kept {
                 let _ = decoder.decode(black_box(message), Timestamp(0), &mut seen);
             }
         });
     });
-    ("messages", kept.len(), ns / kept.len() as f64)
+    if kind.starts_with("depth") {
+        let mut buffers = simd_json::Buffers::new(1 << 20);
+        let mut copy = Vec::new();
+        let anchor = times(passes, || {
+            for message in &kept {
+                copy.clear();
+                copy.extend_from_slice(message);
+                black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers).map_or(0, |tape| tape.0.len()));
+            }
+        });
+        tell("simd-json tape", "messages", kept.len(), anchor);
+    }
+    ("messages", kept.len(), ns)
 }
 
 /// The level changes of a capture from its snapshot on, each followed by a look at both bests.
@@ -190,7 +212,7 @@ impl DecodeSink for Changes {
     }
 }
 
-fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, f64) {
+fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, [f64; 2]) {
     let (mut decoder, mut changes) = (BinanceDecoder::new(), Changes(Vec::new(), Vec::new()));
     for message in lines(text).filter_map(|line| Some(split_capture_line(line).ok()?.message)) {
         let _ = decoder.decode(message, Timestamp(0), &mut changes);
@@ -200,7 +222,7 @@ fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, f64) {
     for level in &snapshot {
         let _ = start.set(level.side, level.price, level.qty);
     }
-    let ns = median(passes, || {
+    let ns = times(passes, || {
         let mut book = start.clone();
         measured(|| {
             for change in &changes {
@@ -213,7 +235,7 @@ fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, f64) {
     for level in &snapshot {
         maps[level.side as usize].insert(level.price.0, level.qty);
     }
-    let anchor = median(passes, || {
+    let anchor = times(passes, || {
         let mut maps = maps.clone();
         for change in &changes {
             let map = &mut maps[change.side as usize];
@@ -225,6 +247,6 @@ fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, f64) {
             black_box((maps[Side::Buy as usize].last_key_value(), maps[Side::Sell as usize].first_key_value()));
         }
     });
-    println!("{:<9} {:>8} changes  {:>8.1} ns each: two BTreeMaps, for comparison", "", changes.len(), anchor / changes.len() as f64);
-    ("changes", changes.len(), ns / changes.len() as f64)
+    tell("two BTreeMaps", "changes", changes.len(), anchor);
+    ("changes", changes.len(), ns)
 }

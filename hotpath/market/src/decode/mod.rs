@@ -5,6 +5,7 @@
 
 mod binance;
 mod capture_line;
+mod digits;
 mod json;
 mod scan;
 

@@ -4,6 +4,7 @@
 //! unusual (white space, an escape, a nested value, a number it does not expect, an error) is not its business.
 
 use super::binance::{is_partial_depth, time_ns};
+use super::digits::{POWERS, digits, eight_digits, load, number, plain, unsigned};
 use super::{DepthMessage, LevelChange, MESSAGE_LEVELS_MAX, Message, QuoteMessage, TradeMessage};
 use crate::event::Side;
 use crate::fixed::{PRICE_DECIMALS, Price, QTY_DECIMALS, Qty};
@@ -19,10 +20,7 @@ pub(super) fn scan<'a>(raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Optio
     levels.clear();
     let mut fields = Fields::default();
     loop {
-        cursor.byte(b'"')?;
-        let key = cursor.text()?;
-        cursor.byte(b':')?;
-        fields.read(key, &mut cursor, levels)?;
+        fields.read(&mut cursor, levels)?;
         match cursor.next()? {
             b',' => {}
             b'}' => break,
@@ -36,124 +34,224 @@ pub(super) fn scan<'a>(raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Optio
     fields.message(stream, levels)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Event {
+    #[default]
+    None,
+    Depth,
+    Quote,
+    Trade,
+}
+
+/// The fields read so far, and in `seen` which ones they are.
 #[derive(Default)]
 struct Fields<'a> {
-    event: Option<&'a [u8]>,
-    event_time: Option<u64>,
-    transaction_time: Option<u64>,
-    symbol: Option<&'a [u8]>,
-    first_id: Option<u64>,
-    final_id: Option<u64>,
-    previous_id: Option<u64>,
-    trade_id: Option<u64>,
-    bid_price: Option<&'a [u8]>,
-    ask_price: Option<&'a [u8]>,
-    bid_qty: Option<&'a [u8]>,
-    ask_qty: Option<&'a [u8]>,
-    price: Option<&'a [u8]>,
-    qty: Option<&'a [u8]>,
-    trade_kind: Option<&'a [u8]>,
-    buyer_is_maker: Option<bool>,
-    has_bids: bool,
-    has_asks: bool,
+    seen: u32,
+    event: Event,
+    buyer_is_maker: bool,
+    event_time: u64,
+    transaction_time: u64,
+    symbol: &'a str,
+    first_id: u64,
+    final_id: u64,
+    previous_id: u64,
+    trade_id: u64,
+    bid: Level,
+    ask: Level,
+    traded: Level,
+}
+
+/// Bits of [`Fields::seen`].
+mod field {
+    pub(super) const EVENT: u32 = 1;
+    pub(super) const SYMBOL: u32 = 1 << 1;
+    pub(super) const EVENT_TIME: u32 = 1 << 2;
+    pub(super) const TRANSACTION_TIME: u32 = 1 << 3;
+    pub(super) const FIRST_ID: u32 = 1 << 4;
+    pub(super) const FINAL_ID: u32 = 1 << 5;
+    pub(super) const PREVIOUS_ID: u32 = 1 << 6;
+    pub(super) const TRADE_ID: u32 = 1 << 7;
+    pub(super) const BIDS: u32 = 1 << 8;
+    pub(super) const ASKS: u32 = 1 << 9;
+    pub(super) const BID_PRICE: u32 = 1 << 10;
+    pub(super) const BID_QTY: u32 = 1 << 11;
+    pub(super) const ASK_PRICE: u32 = 1 << 12;
+    pub(super) const ASK_QTY: u32 = 1 << 13;
+    pub(super) const PRICE: u32 = 1 << 14;
+    pub(super) const QTY: u32 = 1 << 15;
+    pub(super) const TRADE_KIND: u32 = 1 << 16;
+    pub(super) const MAKER: u32 = 1 << 17;
 }
 
 impl<'a> Fields<'a> {
+    /// Reads one field.
     #[inline]
-    fn read(&mut self, key: &[u8], cursor: &mut Cursor<'a>, levels: &mut Vec<LevelChange>) -> Option<()> {
-        match key {
-            b"e" => once(&mut self.event, cursor.string()?),
-            b"s" => once(&mut self.symbol, cursor.string()?),
-            b"E" => once(&mut self.event_time, cursor.unsigned()?),
-            b"T" => once(&mut self.transaction_time, cursor.unsigned()?),
-            b"U" => once(&mut self.first_id, cursor.unsigned()?),
-            b"u" => once(&mut self.final_id, cursor.unsigned()?),
-            b"pu" => once(&mut self.previous_id, cursor.unsigned()?),
-            b"t" => once(&mut self.trade_id, cursor.unsigned()?),
-            b"b" if cursor.peek() == Some(b'[') => {
-                // Bids come first in the message, so they must in the text.
-                if self.has_bids || self.has_asks || self.bid_price.is_some() {
-                    return None;
-                }
-                self.has_bids = true;
-                cursor.levels(Side::Buy, levels)
-            }
-            b"a" if cursor.peek() == Some(b'[') => {
-                if self.has_asks || self.ask_price.is_some() {
-                    return None;
-                }
-                self.has_asks = true;
-                cursor.levels(Side::Sell, levels)
-            }
-            b"b" if !self.has_bids => once(&mut self.bid_price, cursor.string()?),
-            b"a" if !self.has_asks => once(&mut self.ask_price, cursor.string()?),
-            b"B" => once(&mut self.bid_qty, cursor.string()?),
-            b"A" => once(&mut self.ask_qty, cursor.string()?),
-            b"p" => once(&mut self.price, cursor.string()?),
-            b"q" => once(&mut self.qty, cursor.string()?),
-            b"X" => once(&mut self.trade_kind, cursor.string()?),
-            b"m" => once(&mut self.buyer_is_maker, cursor.bool()?),
-            b"M" => cursor.bool().map(drop),
-            b"ps" => cursor.string().map(drop),
-            b"st" => cursor.unsigned().map(drop),
-            _ => None,
+    fn read(&mut self, cursor: &mut Cursor<'a>, levels: &mut Vec<LevelChange>) -> Option<()> {
+        let [quote, key, after, colon, value, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
+        if (quote, after, colon) != (b'"', b'"', b':') {
+            return self.read_long(cursor);
         }
+        cursor.at += 4;
+        match key {
+            b'e' => {
+                self.once(field::EVENT)?;
+                self.event = cursor.event()?;
+            }
+            b's' => {
+                self.once(field::SYMBOL)?;
+                self.symbol = cursor.string()?;
+            }
+            b'E' => {
+                self.once(field::EVENT_TIME)?;
+                self.event_time = cursor.unsigned()?;
+            }
+            b'T' => {
+                self.once(field::TRANSACTION_TIME)?;
+                self.transaction_time = cursor.unsigned()?;
+            }
+            b'U' => {
+                self.once(field::FIRST_ID)?;
+                self.first_id = cursor.unsigned()?;
+            }
+            b'u' => {
+                self.once(field::FINAL_ID)?;
+                self.final_id = cursor.unsigned()?;
+            }
+            b't' => {
+                self.once(field::TRADE_ID)?;
+                self.trade_id = cursor.unsigned()?;
+            }
+            b'b' if value == b'[' => {
+                self.once(field::BIDS)?;
+                // Bids come first in the message, so they must in the text.
+                if self.has(field::ASKS) {
+                    return None;
+                }
+                cursor.levels(Side::Buy, levels)?;
+            }
+            b'a' if value == b'[' => {
+                self.once(field::ASKS)?;
+                cursor.levels(Side::Sell, levels)?;
+            }
+            b'b' => {
+                self.once(field::BID_PRICE)?;
+                self.bid.price = cursor.price()?;
+            }
+            b'a' => {
+                self.once(field::ASK_PRICE)?;
+                self.ask.price = cursor.price()?;
+            }
+            b'B' => {
+                self.once(field::BID_QTY)?;
+                self.bid.qty = cursor.qty()?;
+            }
+            b'A' => {
+                self.once(field::ASK_QTY)?;
+                self.ask.qty = cursor.qty()?;
+            }
+            b'p' => {
+                self.once(field::PRICE)?;
+                self.traded.price = cursor.price()?;
+            }
+            b'q' => {
+                self.once(field::QTY)?;
+                self.traded.qty = cursor.qty()?;
+            }
+            b'X' => {
+                // Any other kind is off the book.
+                self.once(field::TRADE_KIND)?;
+                cursor.literal(b"\"MARKET\"")?;
+            }
+            b'm' => {
+                self.once(field::MAKER)?;
+                self.buyer_is_maker = cursor.bool()?;
+            }
+            b'M' => drop(cursor.bool()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Reads one field with a key of two letters.
+    #[inline]
+    fn read_long(&mut self, cursor: &mut Cursor<'a>) -> Option<()> {
+        let [quote, first, second, after, colon, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
+        if (quote, after, colon) != (b'"', b'"', b':') {
+            return None;
+        }
+        cursor.at += 5;
+        match [first, second] {
+            [b'p', b'u'] => {
+                self.once(field::PREVIOUS_ID)?;
+                self.previous_id = cursor.unsigned()?;
+            }
+            [b'p', b's'] => drop(cursor.string()?),
+            [b's', b't'] => drop(cursor.unsigned()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Notes a field that was not there yet.
+    #[inline]
+    fn once(&mut self, field: u32) -> Option<()> {
+        let is_new = self.seen & field == 0;
+        self.seen |= field;
+        is_new.then_some(())
     }
 
     #[inline]
-    fn message(self, stream: &[u8], levels: &'a [LevelChange]) -> Option<Message<'a>> {
-        // Only ASCII passes the cursor.
-        let symbol = str::from_utf8(self.symbol?).ok()?;
-        let time = self.transaction_time.or(self.event_time);
+    fn has(&self, fields: u32) -> bool {
+        self.seen & fields == fields
+    }
+
+    #[inline]
+    fn message(self, stream: &str, levels: &'a [LevelChange]) -> Option<Message<'a>> {
+        use field::*;
+        let has_levels = self.seen & (BIDS | ASKS) != 0;
+        let has_prices = self.seen & (BID_PRICE | ASK_PRICE) != 0;
+        if !self.has(SYMBOL) || has_levels && has_prices {
+            return None;
+        }
+        let symbol = self.symbol;
+        let exchange_ns = match (self.has(TRANSACTION_TIME), self.has(EVENT_TIME)) {
+            (true, _) => time_ns(self.transaction_time)?,
+            (false, true) => time_ns(self.event_time)?,
+            (false, false) => 0,
+        };
+        let has_time = self.seen & (TRANSACTION_TIME | EVENT_TIME) != 0;
         match self.event {
-            Some(b"depthUpdate") if self.has_bids && self.has_asks => {
-                if is_partial_depth(str::from_utf8(stream).ok()?) || self.first_id? > self.final_id? {
+            Event::Depth if self.has(BIDS | ASKS | FIRST_ID | FINAL_ID) && has_time => {
+                if is_partial_depth(stream) || self.first_id > self.final_id {
                     return None;
                 }
+                let previous_id = self.has(PREVIOUS_ID).then_some(self.previous_id);
                 Some(Message::Depth(DepthMessage {
                     symbol,
-                    first_id: self.first_id?,
-                    final_id: self.final_id?,
-                    previous_id: self.previous_id,
-                    exchange_ns: time_ns(time?)?,
+                    first_id: self.first_id,
+                    final_id: self.final_id,
+                    previous_id,
+                    exchange_ns,
                     levels,
                 }))
             }
-            Some(b"bookTicker") | None => Some(Message::Quote(QuoteMessage {
-                symbol,
-                id: self.final_id?,
-                bbo: Bbo { bid: level(self.bid_price?, self.bid_qty?)?, ask: level(self.ask_price?, self.ask_qty?)? },
-                exchange_ns: match time {
-                    Some(time) => time_ns(time)?,
-                    None => 0,
-                },
-            })),
-            Some(b"trade") if matches!(self.trade_kind, None | Some(b"MARKET")) => {
-                let traded = level(self.price?, self.qty?)?;
-                (traded.price.0 > 0).then_some(Message::Trade(TradeMessage {
+            Event::Quote | Event::None if self.has(FINAL_ID | BID_PRICE | BID_QTY | ASK_PRICE | ASK_QTY) => {
+                let bbo = Bbo { bid: self.bid, ask: self.ask };
+                Some(Message::Quote(QuoteMessage { symbol, id: self.final_id, bbo, exchange_ns }))
+            }
+            Event::Trade if self.has(TRADE_ID | PRICE | QTY | MAKER) && has_time && self.traded.price.0 > 0 => {
+                Some(Message::Trade(TradeMessage {
                     symbol,
-                    id: self.trade_id?,
-                    price: traded.price,
-                    qty: traded.qty,
-                    aggressor: if self.buyer_is_maker? { Side::Sell } else { Side::Buy },
-                    exchange_ns: time_ns(time?)?,
+                    id: self.trade_id,
+                    price: self.traded.price,
+                    qty: self.traded.qty,
+                    aggressor: if self.buyer_is_maker { Side::Sell } else { Side::Buy },
+                    exchange_ns,
                 }))
             }
             _ => None,
         }
     }
-}
-
-/// Sets a field that was not there yet.
-#[inline]
-fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
-    field.replace(value).is_none().then_some(())
-}
-
-#[inline]
-fn level(price: &[u8], qty: &[u8]) -> Option<Level> {
-    let level = Level { price: Price::parse(price).ok()?, qty: Qty::parse(qty).ok()? };
-    (level.price.0 >= 0 && level.qty.0 >= 0).then_some(level)
 }
 
 struct Cursor<'a> {
@@ -180,38 +278,43 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn literal(&mut self, expected: &[u8]) -> Option<()> {
-        let rest = self.bytes.get(self.at..)?;
-        self.at += expected.len();
-        rest.starts_with(expected).then_some(())
+    fn literal<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+        let found: &[u8; N] = self.bytes.get(self.at..)?.first_chunk()?;
+        self.at += N;
+        (found == expected).then_some(())
     }
 
     /// What stands before the closing quote, which is passed: printable ASCII without an escape.
     #[inline]
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let len = rest.iter().position(|&byte| !IS_PLAIN[usize::from(byte)])?;
-        self.at += len + 1;
-        (rest[len] == b'"').then_some(&rest[..len])
+    fn text(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let end = start + plain(self.bytes, start);
+        self.at = end + 1;
+        let text = self.bytes.get(start..end).filter(|_| self.bytes.get(end) == Some(&b'"'))?;
+        str::from_utf8(text).ok()
     }
 
     #[inline]
-    fn string(&mut self) -> Option<&'a [u8]> {
+    fn string(&mut self) -> Option<&'a str> {
         self.byte(b'"')?;
         self.text()
+    }
+
+    #[inline]
+    fn event(&mut self) -> Option<Event> {
+        match self.bytes.get(self.at + 1)? {
+            b'b' => self.literal(b"\"bookTicker\"").map(|()| Event::Quote),
+            b't' => self.literal(b"\"trade\"").map(|()| Event::Trade),
+            _ => self.literal(b"\"depthUpdate\"").map(|()| Event::Depth),
+        }
     }
 
     /// A whole number of at most 18 digits, without a leading zero.
     #[inline]
     fn unsigned(&mut self) -> Option<u64> {
-        let start = self.at;
-        let mut value = 0u64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
-        }
-        let digits = self.at - start;
-        let is_plain = (1..=18).contains(&digits) && (digits == 1 || self.bytes[start] != b'0');
+        let (value, length) = unsigned(self.bytes, self.at);
+        let is_plain = (1..=18).contains(&length) && (length == 1 || self.peek() != Some(b'0'));
+        self.at += length;
         is_plain.then_some(value)
     }
 
@@ -223,6 +326,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
+    fn price(&mut self) -> Option<Price> {
+        self.byte(b'"')?;
+        self.decimal::<PRICE_DECIMALS>().map(Price)
+    }
+
+    #[inline]
+    fn qty(&mut self) -> Option<Qty> {
+        self.byte(b'"')?;
+        self.decimal::<QTY_DECIMALS>().map(Qty)
+    }
+
     /// `[["price","qty"],...]`.
     #[inline]
     fn levels(&mut self, side: Side, levels: &mut Vec<LevelChange>) -> Option<()> {
@@ -231,19 +346,21 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             return Some(());
         }
+        self.literal(b"[\"")?;
         loop {
-            self.literal(b"[\"")?;
             let price = Price(self.decimal::<PRICE_DECIMALS>()?);
             self.literal(b",\"")?;
             let qty = Qty(self.decimal::<QTY_DECIMALS>()?);
-            self.byte(b']')?;
             if price.0 == 0 || levels.len() == MESSAGE_LEVELS_MAX {
                 return None;
             }
             levels.push(LevelChange { side, price, qty });
-            match self.next()? {
-                b',' => {}
-                b']' => return Some(()),
+            match load(self.bytes, self.at).to_le_bytes() {
+                [b']', b',', b'[', b'"', ..] => self.at += 4,
+                [b']', b']', ..] => {
+                    self.at += 2;
+                    return Some(());
+                }
                 _ => return None,
             }
         }
@@ -253,44 +370,43 @@ impl<'a> Cursor<'a> {
     /// so few that nothing overflows.
     #[inline]
     fn decimal<const DECIMALS: u32>(&mut self) -> Option<i64> {
-        let rest = self.bytes.get(self.at..)?;
-        let mut value = 0u64;
-        let mut place = 0;
-        while let Some(digit) = rest.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            place += 1;
+        let (whole, values) = digits(load(self.bytes, self.at));
+        let point = self.at + whole;
+        let (fraction, fraction_values) = digits(load(self.bytes, point + 1));
+        let end = point + 1 + fraction;
+        let is_usual = matches!(whole, 1..8) && self.bytes.get(point) == Some(&b'.') && self.bytes.get(end) == Some(&b'"');
+        if !is_usual {
+            return self.long_decimal(DECIMALS);
         }
-        let whole = place;
+        self.at = end + 1;
+        // The digits that are there, and zeros for those that are not: so many hundred-millionths.
+        let kept = if fraction == 8 { fraction_values } else { fraction_values & !(u64::MAX << (8 * fraction)) };
+        let hundred_millionths = eight_digits(kept);
+        Some((number(values, whole) * POWERS[DECIMALS as usize] + hundred_millionths * POWERS[DECIMALS as usize - 8]) as i64)
+    }
+
+    /// Any decimal that [`Cursor::decimal`] may be of.
+    fn long_decimal(&mut self, decimals: u32) -> Option<i64> {
+        let (mut value, whole) = unsigned(self.bytes, self.at);
+        let mut end = self.at + whole;
         let mut fraction = 0;
-        if rest.get(place) == Some(&b'.') {
-            place += 1;
-            while let Some(digit) = rest.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-                place += 1;
-                fraction += 1;
+        if self.bytes.get(end) == Some(&b'.') {
+            let after;
+            (after, fraction) = unsigned(self.bytes, end + 1);
+            end += 1 + fraction;
+            if fraction > decimals as usize {
+                return None;
             }
+            value = value.wrapping_mul(POWERS[fraction]).wrapping_add(after);
         }
-        if rest.get(place) != Some(&b'"') || whole == 0 || whole + fraction > 18 || fraction > DECIMALS as usize {
+        if self.bytes.get(end) != Some(&b'"') || whole == 0 || whole + fraction > 18 {
             return None;
         }
-        self.at += place + 1;
-        let scaled = value.checked_mul(SCALES[DECIMALS as usize - fraction])?;
+        self.at = end + 1;
+        let scaled = value.checked_mul(POWERS[decimals as usize - fraction])?;
         i64::try_from(scaled).ok()
     }
 }
-
-/// Printable ASCII but the quote and the backslash.
-const IS_PLAIN: [bool; 256] = {
-    let mut is_plain = [false; 256];
-    let mut byte = b' ';
-    while byte <= b'~' {
-        is_plain[byte as usize] = byte != b'"' && byte != b'\\';
-        byte += 1;
-    }
-    is_plain
-};
-
-const SCALES: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 #[cfg(test)]
 mod tests {
