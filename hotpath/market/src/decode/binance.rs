@@ -4,7 +4,7 @@
 //! venue adds some from time to time.
 
 use super::json::{JsonReader, after};
-use super::scan::scan;
+use super::scan::Scanner;
 use super::{
     DecodeError, DecodeSink, Decoder, DepthMessage, EventName, Ignored, LevelChange, LiquidationMessage, MESSAGE_LEVELS_MAX,
     MarkMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage, VenueEvidence,
@@ -18,6 +18,7 @@ use simd_json::{Node, StaticNode};
 
 /// Decodes every Binance market; which one a message comes from makes no difference to its form.
 pub struct BinanceDecoder {
+    scanner: Scanner,
     reader: JsonReader,
     levels: Vec<LevelChange>,
 }
@@ -31,7 +32,11 @@ impl Default for BinanceDecoder {
 impl BinanceDecoder {
     /// A decoder with its memory taken.
     pub fn new() -> BinanceDecoder {
-        BinanceDecoder { reader: JsonReader::new(), levels: Vec::with_capacity(MESSAGE_LEVELS_MAX) }
+        BinanceDecoder {
+            scanner: Scanner::detect(),
+            reader: JsonReader::new(),
+            levels: Vec::with_capacity(MESSAGE_LEVELS_MAX),
+        }
     }
 
     /// What a message tells of its venue, whether or not it is of use otherwise.
@@ -59,7 +64,7 @@ impl BinanceDecoder {
 impl Decoder for BinanceDecoder {
     #[inline]
     fn decode(&mut self, raw: &[u8], recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
-        if let Some(message) = scan(raw, &mut self.levels) {
+        if let Some(message) = self.scanner.scan(raw, &mut self.levels) {
             out.message(recv, &message);
             return Ok(());
         }

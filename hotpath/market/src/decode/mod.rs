@@ -7,6 +7,7 @@ mod binance;
 mod capture_line;
 mod digits;
 mod json;
+mod reader;
 mod scan;
 
 pub use binance::BinanceDecoder;

@@ -4,16 +4,49 @@
 //! unusual (white space, an escape, a nested value, a number it does not expect, an error) is not its business.
 
 use super::binance::{is_partial_depth, time_ns};
-use super::digits::{POWERS, digits, eight_digits, load, number, plain, unsigned};
+use super::digits::{POWERS, load, plain, unsigned};
+#[cfg(target_arch = "x86_64")]
+use super::reader::Avx2;
+use super::reader::{Portable, Reader};
 use super::{DepthMessage, LevelChange, MESSAGE_LEVELS_MAX, Message, QuoteMessage, TradeMessage};
 use crate::event::Side;
 use crate::fixed::{PRICE_DECIMALS, Price, QTY_DECIMALS, Qty};
 use crate::frame::{Bbo, Level};
 
-/// The message, where it is one of the usual ones. `levels` is overwritten.
-#[inline]
-pub(super) fn scan<'a>(raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
-    let mut cursor = Cursor { bytes: raw, at: 0 };
+/// The scanner for this processor.
+#[derive(Clone, Copy)]
+pub(super) enum Scanner {
+    /// For any.
+    Portable,
+    /// For those with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+impl Scanner {
+    /// Looks once what the processor can do.
+    pub(super) fn detect() -> Scanner {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            return Scanner::Avx2(avx2);
+        }
+        Scanner::Portable
+    }
+
+    /// The message, where it is one of the usual ones. `levels` is overwritten.
+    #[inline]
+    pub(super) fn scan<'a>(self, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+        match self {
+            Scanner::Portable => scan(Portable, raw, levels),
+            #[cfg(target_arch = "x86_64")]
+            Scanner::Avx2(avx2) => avx2.run(|avx2| scan(avx2, raw, levels)),
+        }
+    }
+}
+
+#[inline(always)]
+fn scan<'a, R: Reader>(reader: R, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+    let mut cursor = Cursor { reader, bytes: raw, at: 0 };
     cursor.literal(b"{\"stream\":\"")?;
     let stream = cursor.text()?;
     cursor.literal(b",\"data\":{")?;
@@ -85,8 +118,8 @@ mod field {
 
 impl<'a> Fields<'a> {
     /// Reads one field.
-    #[inline]
-    fn read(&mut self, cursor: &mut Cursor<'a>, levels: &mut Vec<LevelChange>) -> Option<()> {
+    #[inline(always)]
+    fn read<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>, levels: &mut Vec<LevelChange>) -> Option<()> {
         let [quote, key, after, colon, value, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
         if (quote, after, colon) != (b'"', b'"', b':') {
             return self.read_long(cursor);
@@ -173,8 +206,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads one field with a key of two letters.
-    #[inline]
-    fn read_long(&mut self, cursor: &mut Cursor<'a>) -> Option<()> {
+    #[inline(always)]
+    fn read_long<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>) -> Option<()> {
         let [quote, first, second, after, colon, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
         if (quote, after, colon) != (b'"', b'"', b':') {
             return None;
@@ -205,7 +238,7 @@ impl<'a> Fields<'a> {
         self.seen & fields == fields
     }
 
-    #[inline]
+    #[inline(always)]
     fn message(self, stream: &str, levels: &'a [LevelChange]) -> Option<Message<'a>> {
         use field::*;
         let has_levels = self.seen & (BIDS | ASKS) != 0;
@@ -254,53 +287,73 @@ impl<'a> Fields<'a> {
     }
 }
 
-struct Cursor<'a> {
+struct Cursor<'a, R> {
+    reader: R,
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    #[inline]
+impl<'a, R: Reader> Cursor<'a, R> {
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self, expected: u8) -> Option<()> {
         (self.next()? == expected).then_some(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn literal<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
-        let found: &[u8; N] = self.bytes.get(self.at..)?.first_chunk()?;
+        let found = self.window::<N>()?;
         self.at += N;
         (found == expected).then_some(())
     }
 
+    /// The next bytes, where there are so many.
+    #[inline(always)]
+    fn window<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes.get(self.at..)?.first_chunk()
+    }
+
+    /// The next sixteen bytes, zeros beyond the end.
+    #[inline(always)]
+    fn sixteen(&self) -> [u8; 16] {
+        match self.window() {
+            Some(whole) => *whole,
+            None => last_bytes(self.bytes, self.at),
+        }
+    }
+
     /// What stands before the closing quote, which is passed: printable ASCII without an escape.
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
-        let end = start + plain(self.bytes, start);
+        let length = match self.window().map(|window| self.reader.plain(window)) {
+            Some(length @ 0..32) => length,
+            _ => plain(self.bytes, start),
+        };
+        let end = start + length;
         self.at = end + 1;
         let text = self.bytes.get(start..end).filter(|_| self.bytes.get(end) == Some(&b'"'))?;
         str::from_utf8(text).ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<&'a str> {
         self.byte(b'"')?;
         self.text()
     }
 
-    #[inline]
+    #[inline(always)]
     fn event(&mut self) -> Option<Event> {
         match self.bytes.get(self.at + 1)? {
             b'b' => self.literal(b"\"bookTicker\"").map(|()| Event::Quote),
@@ -310,15 +363,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// A whole number of at most 18 digits, without a leading zero.
-    #[inline]
+    #[inline(always)]
     fn unsigned(&mut self) -> Option<u64> {
-        let (value, length) = unsigned(self.bytes, self.at);
-        let is_plain = (1..=18).contains(&length) && (length == 1 || self.peek() != Some(b'0'));
+        let window = self.sixteen();
+        let (value, length) = match self.reader.unsigned(&window) {
+            (_, 16..) => unsigned(self.bytes, self.at),
+            short => short,
+        };
+        let is_plain = (1..=18).contains(&length) && (length == 1 || window[0] != b'0');
         self.at += length;
         is_plain.then_some(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn bool(&mut self) -> Option<bool> {
         match self.peek()? {
             b't' => self.literal(b"true").map(|()| true),
@@ -326,20 +383,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn price(&mut self) -> Option<Price> {
         self.byte(b'"')?;
         self.decimal::<PRICE_DECIMALS>().map(Price)
     }
 
-    #[inline]
+    #[inline(always)]
     fn qty(&mut self) -> Option<Qty> {
         self.byte(b'"')?;
         self.decimal::<QTY_DECIMALS>().map(Qty)
     }
 
     /// `[["price","qty"],...]`.
-    #[inline]
+    #[inline(always)]
     fn levels(&mut self, side: Side, levels: &mut Vec<LevelChange>) -> Option<()> {
         self.byte(b'[')?;
         if self.peek()? == b']' {
@@ -348,15 +405,23 @@ impl<'a> Cursor<'a> {
         }
         self.literal(b"[\"")?;
         loop {
-            let price = Price(self.decimal::<PRICE_DECIMALS>()?);
-            self.literal(b",\"")?;
-            let qty = Qty(self.decimal::<QTY_DECIMALS>()?);
-            if price.0 == 0 || levels.len() == MESSAGE_LEVELS_MAX {
+            let (price, qty) = match self.window().and_then(|window| self.reader.level(window)) {
+                Some((price, qty, length)) => {
+                    self.at += length;
+                    (price, qty)
+                }
+                None => {
+                    let price = self.decimal::<PRICE_DECIMALS>()?;
+                    self.literal(b",\"")?;
+                    (price, self.decimal::<QTY_DECIMALS>()?)
+                }
+            };
+            if price == 0 || levels.len() == MESSAGE_LEVELS_MAX {
                 return None;
             }
-            levels.push(LevelChange { side, price, qty });
-            match load(self.bytes, self.at).to_le_bytes() {
-                [b']', b',', b'[', b'"', ..] => self.at += 4,
+            levels.push(LevelChange { side, price: Price(price), qty: Qty(qty) });
+            match *self.window::<4>()? {
+                [b']', b',', b'[', b'"'] => self.at += 4,
                 [b']', b']', ..] => {
                     self.at += 2;
                     return Some(());
@@ -368,44 +433,47 @@ impl<'a> Cursor<'a> {
 
     /// A decimal up to its closing quote, which is passed: digits, and perhaps a point and no more than `DECIMALS` digits, together
     /// so few that nothing overflows.
-    #[inline]
+    #[inline(always)]
     fn decimal<const DECIMALS: u32>(&mut self) -> Option<i64> {
-        let (whole, values) = digits(load(self.bytes, self.at));
-        let point = self.at + whole;
-        let (fraction, fraction_values) = digits(load(self.bytes, point + 1));
-        let end = point + 1 + fraction;
-        let is_usual = matches!(whole, 1..8) && self.bytes.get(point) == Some(&b'.') && self.bytes.get(end) == Some(&b'"');
-        if !is_usual {
-            return self.long_decimal(DECIMALS);
-        }
-        self.at = end + 1;
-        // The digits that are there, and zeros for those that are not: so many hundred-millionths.
-        let kept = if fraction == 8 { fraction_values } else { fraction_values & !(u64::MAX << (8 * fraction)) };
-        let hundred_millionths = eight_digits(kept);
-        Some((number(values, whole) * POWERS[DECIMALS as usize] + hundred_millionths * POWERS[DECIMALS as usize - 8]) as i64)
+        let Some((value, end)) = self.window().and_then(|window| self.reader.decimal::<DECIMALS>(window)) else {
+            let value;
+            (value, self.at) = long_decimal(self.bytes, self.at, DECIMALS as usize)?;
+            return Some(value);
+        };
+        self.at += end + 1;
+        Some(value)
     }
+}
 
-    /// Any decimal that [`Cursor::decimal`] may be of.
-    fn long_decimal(&mut self, decimals: u32) -> Option<i64> {
-        let (mut value, whole) = unsigned(self.bytes, self.at);
-        let mut end = self.at + whole;
-        let mut fraction = 0;
-        if self.bytes.get(end) == Some(&b'.') {
-            let after;
-            (after, fraction) = unsigned(self.bytes, end + 1);
-            end += 1 + fraction;
-            if fraction > decimals as usize {
-                return None;
-            }
-            value = value.wrapping_mul(POWERS[fraction]).wrapping_add(after);
-        }
-        if self.bytes.get(end) != Some(&b'"') || whole == 0 || whole + fraction > 18 {
+/// Fewer than sixteen bytes from `at` on, and zeros.
+#[inline]
+fn last_bytes(bytes: &[u8], at: usize) -> [u8; 16] {
+    match (bytes.last_chunk(), bytes.len().checked_sub(at)) {
+        (Some(&last), Some(left @ 1..16)) => (u128::from_le_bytes(last) >> (8 * (16 - left))).to_le_bytes(),
+        _ => [0; 16],
+    }
+}
+
+/// Any decimal, and where its closing quote has been passed.
+#[inline(never)]
+fn long_decimal(bytes: &[u8], at: usize, decimals: usize) -> Option<(i64, usize)> {
+    let (mut value, whole) = unsigned(bytes, at);
+    let mut end = at + whole;
+    let mut fraction = 0;
+    if bytes.get(end) == Some(&b'.') {
+        let after;
+        (after, fraction) = unsigned(bytes, end + 1);
+        end += 1 + fraction;
+        if fraction > decimals {
             return None;
         }
-        self.at = end + 1;
-        let scaled = value.checked_mul(POWERS[decimals as usize - fraction])?;
-        i64::try_from(scaled).ok()
+        value = value.wrapping_mul(POWERS[fraction]).wrapping_add(after);
     }
+    if bytes.get(end) != Some(&b'"') || whole == 0 || whole + fraction > 18 {
+        return None;
+    }
+    let scaled = value.checked_mul(POWERS[decimals - fraction])?;
+    Some((i64::try_from(scaled).ok()?, end + 1))
 }
 
 #[cfg(test)]
@@ -428,7 +496,9 @@ mod tests {
     }
 
     fn scanned(raw: &[u8]) -> Option<String> {
-        scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"))
+        let said = Scanner::detect().scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"));
+        assert_eq!(said, Scanner::Portable.scan(raw, &mut Vec::new()).map(|message| format!("{message:?}")));
+        said
     }
 
     #[test]
