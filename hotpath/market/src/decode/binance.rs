@@ -154,7 +154,7 @@ impl<'a> Envelope<'a> {
             };
         };
         match event {
-            "depthUpdate" if self.stream.is_some_and(is_partial_depth) => Ok(Message::Ignored(Ignored::PartialDepth)),
+            "depthUpdate" if self.stream.is_some_and(|stream| is_partial_depth(stream.as_bytes())) => Ok(Message::Ignored(Ignored::PartialDepth)),
             "depthUpdate" => fields.depth(nodes, levels).map(Message::Depth),
             "bookTicker" => fields.quote(nodes).map(Message::Quote),
             "trade" if string(nodes, fields.trade_kind).is_some_and(|kind| kind != "MARKET") => {
@@ -332,9 +332,10 @@ impl Fields {
 }
 
 /// Whether a stream is `<symbol>@depth5`, `10` or `20`, at any speed.
-pub(super) fn is_partial_depth(stream: &str) -> bool {
-    let kind = stream.split('@').nth(1).unwrap_or("");
-    matches!(kind, "depth5" | "depth10" | "depth20")
+#[inline]
+pub(super) fn is_partial_depth(stream: &[u8]) -> bool {
+    let kind = stream.split(|&byte| byte == b'@').nth(1).unwrap_or_default();
+    matches!(kind, b"depth5" | b"depth10" | b"depth20")
 }
 
 /// Keys of the object at `at`, with the places of their values.

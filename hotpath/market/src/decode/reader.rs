@@ -3,6 +3,14 @@
 use super::digits::{POWERS, digits, eight_digits, number, plain, unsigned};
 use crate::fixed::{PRICE_DECIMALS, QTY_DECIMALS};
 
+/// Text that [`Reader::plain`] has passed.
+#[inline(always)]
+pub(super) fn ascii(plain: &[u8]) -> &str {
+    debug_assert!(plain.is_ascii());
+    // SAFETY: ASCII is UTF-8.
+    unsafe { str::from_utf8_unchecked(plain) }
+}
+
 /// Bytes that a level is read from: price and quantity of up to 15 characters each, and what stands between.
 pub(super) const LEVEL_WINDOW: usize = 34;
 
@@ -51,7 +59,7 @@ impl Reader for Portable {
         let (price, end) = self.decimal::<PRICE_DECIMALS>(window.first_chunk()?)?;
         let rest = window.get(end..end + 19)?;
         let (qty, length) = self.decimal::<QTY_DECIMALS>(rest.last_chunk()?)?;
-        rest.starts_with(b"\",\"").then_some((price, qty, end + 3 + length + 1))
+        is_between(rest.first_chunk()?).then_some((price, qty, end + 3 + length + 1))
     }
 
     #[inline(always)]
@@ -60,12 +68,21 @@ impl Reader for Portable {
     }
 }
 
+/// Whether the bytes begin with what stands between price and quantity: `","`.
+#[inline(always)]
+fn is_between(bytes: &[u8; 19]) -> bool {
+    let [first, second, third, fourth, ..] = *bytes;
+    u32::from_le_bytes([first, second, third, fourth]) << 8 == u32::from_le_bytes(*b"\0\",\"")
+}
+
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{LEVEL_WINDOW, Reader};
+    use super::super::scan::scan;
+    use super::super::{LevelChange, Message};
+    use super::{LEVEL_WINDOW, Reader, is_between};
     use crate::fixed::{PRICE_DECIMALS, QTY_DECIMALS};
     use std::arch::x86_64::*;
 
@@ -79,111 +96,100 @@ mod avx2 {
             is_there.then_some(Avx2(()))
         }
 
-        /// Runs `work` compiled for this processor: what is inlined into it, that is.
+        /// [`scan`] compiled for this processor.
         #[inline]
-        pub(in super::super) fn run<T>(self, work: impl FnOnce(Avx2) -> T) -> T {
+        pub(in super::super) fn scan<'a>(self, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
             #[target_feature(enable = "avx2,bmi1,bmi2")]
-            fn compiled<T>(token: Avx2, work: impl FnOnce(Avx2) -> T) -> T {
-                work(token)
+            fn compiled<'a>(reader: Avx2, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+                scan(reader, raw, levels)
             }
             // SAFETY: an `Avx2` is made only where the processor has these features.
-            unsafe { compiled(self, work) }
+            unsafe { compiled(self, raw, levels) }
         }
     }
 
+    // The methods have no `target_feature` of their own, for then they could not be inlined for certain.
     impl Reader for Avx2 {
         #[inline(always)]
         fn unsigned(self, window: &[u8; 16]) -> (u64, usize) {
-            // SAFETY: an `Avx2` is made only where the processor has these features.
-            unsafe { unsigned(window) }
+            // SAFETY: an `Avx2` is made only where the processor has what is used here; the window is as long as what is loaded.
+            unsafe {
+                let values = _mm_sub_epi8(_mm_loadu_si128(window.as_ptr().cast()), _mm_set1_epi8(b'0' as i8));
+                let are_digits = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
+                let count = (!_mm_movemask_epi8(are_digits)).trailing_zeros() as usize;
+                let shuffle = _mm_loadu_si128(TO_THE_RIGHT[count & 31].as_ptr().cast());
+                (sixteen_digits(_mm_shuffle_epi8(values, shuffle)), count)
+            }
         }
 
         #[inline(always)]
         fn decimal<const DECIMALS: u32>(self, window: &[u8; 16]) -> Option<(i64, usize)> {
-            // SAFETY: as above.
-            unsafe { decimal::<DECIMALS>(window) }
+            // SAFETY: an `Avx2` is made only where the processor has what is used here; the window is as long as what is loaded.
+            unsafe {
+                let bytes = _mm_loadu_si128(window.as_ptr().cast());
+                let quotes = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8)));
+                let points = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8)));
+                let end = quotes.trailing_zeros() as usize;
+                if end > 15 {
+                    return None;
+                }
+                let shuffle = _mm_loadu_si128(alignment(DECIMALS, points as u32, end).as_ptr().cast());
+                let aligned = _mm_shuffle_epi8(_mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8)), shuffle);
+                let excess = _mm_subs_epu8(aligned, _mm_set1_epi8(9));
+                if _mm_testz_si128(excess, excess) == 1 { Some((sixteen_digits(aligned) as i64, end)) } else { None }
+            }
         }
 
         #[inline(always)]
         fn level(self, window: &[u8; LEVEL_WINDOW]) -> Option<(i64, i64, usize)> {
-            // SAFETY: as above.
-            unsafe { level(window) }
+            // SAFETY: an `Avx2` is made only where the processor has what is used here; the window is longer than the 32 bytes
+            // loaded first, and the other texts are as long as what is loaded.
+            unsafe {
+                let bytes = _mm256_loadu_si256(window.as_ptr().cast());
+                let quotes = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8))) as u32;
+                let points = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.' as i8))) as u32;
+                let price_end = quotes.trailing_zeros() as usize;
+                if price_end > 15 {
+                    return None;
+                }
+                let rest: &[u8; 19] = window[price_end..].first_chunk()?;
+                let qty_at = price_end + 3;
+                let qty_end = (quotes >> qty_at).trailing_zeros() as usize;
+                if qty_end > 15 || !is_between(rest) {
+                    return None;
+                }
+                let qty = _mm_loadu_si128(rest[3..].as_ptr().cast());
+                let values = _mm256_sub_epi8(_mm256_inserti128_si256::<1>(bytes, qty), _mm256_set1_epi8(b'0' as i8));
+                let price_shuffle = _mm_loadu_si128(alignment(PRICE_DECIMALS, points, price_end).as_ptr().cast());
+                let qty_shuffle = _mm_loadu_si128(alignment(QTY_DECIMALS, points >> qty_at, qty_end).as_ptr().cast());
+                let aligned = _mm256_shuffle_epi8(values, _mm256_set_m128i(qty_shuffle, price_shuffle));
+                let excess = _mm256_subs_epu8(aligned, _mm256_set1_epi8(9));
+                if _mm256_testz_si256(excess, excess) != 1 {
+                    return None;
+                }
+                let pairs = _mm256_maddubs_epi16(aligned, _mm256_set1_epi16(1 << 8 | 10));
+                let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi32(1 << 16 | 100));
+                let eights = _mm256_madd_epi16(_mm256_packus_epi32(fours, fours), _mm256_set1_epi32(1 << 16 | 10_000));
+                let price = joined(_mm_cvtsi128_si64(_mm256_castsi256_si128(eights)));
+                let qty = joined(_mm_cvtsi128_si64(_mm256_extracti128_si256::<1>(eights)));
+                Some((price as i64, qty as i64, qty_at + qty_end + 1))
+            }
         }
 
         #[inline(always)]
         fn plain(self, window: &[u8; 32]) -> usize {
-            // SAFETY: as above.
-            unsafe { plain(window) }
+            // SAFETY: an `Avx2` is made only where the processor has what is used here; the window is as long as what is loaded.
+            unsafe {
+                let bytes = _mm256_loadu_si256(window.as_ptr().cast());
+                // Compared as signed numbers, bytes from 0x80 on are below the space too.
+                let control = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), bytes);
+                let delete = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(0x7f));
+                let quote = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8));
+                let backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8));
+                let others = _mm256_or_si256(_mm256_or_si256(control, delete), _mm256_or_si256(quote, backslash));
+                (_mm256_movemask_epi8(others) as u32).trailing_zeros() as usize
+            }
         }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn unsigned(window: &[u8; 16]) -> (u64, usize) {
-        let values = _mm_sub_epi8(load16(window), _mm_set1_epi8(b'0' as i8));
-        let are_digits = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
-        let count = (!_mm_movemask_epi8(are_digits)).trailing_zeros() as usize;
-        (sixteen_digits(_mm_shuffle_epi8(values, load16(&TO_THE_RIGHT[count & 31]))), count)
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn decimal<const DECIMALS: u32>(window: &[u8; 16]) -> Option<(i64, usize)> {
-        let bytes = load16(window);
-        let quotes = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8))) as u32;
-        let points = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8))) as u32;
-        let end = quotes.trailing_zeros() as usize;
-        if end > 15 {
-            return None;
-        }
-        let alignment = alignment(DECIMALS, points, end);
-        let aligned = _mm_shuffle_epi8(_mm_sub_epi8(bytes, _mm_set1_epi8(b'0' as i8)), load16(alignment));
-        let excess = _mm_subs_epu8(aligned, _mm_set1_epi8(9));
-        (_mm_testz_si128(excess, excess) == 1).then(|| (sixteen_digits(aligned) as i64, end))
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn level(window: &[u8; LEVEL_WINDOW]) -> Option<(i64, i64, usize)> {
-        let bytes = load32(window.first_chunk()?);
-        let quotes = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8))) as u32;
-        let points = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.' as i8))) as u32;
-        let price_end = quotes.trailing_zeros() as usize;
-        let qty_at = price_end + 3;
-        if price_end > 15 {
-            return None;
-        }
-        let (between, qty_window) = (window.get(price_end..price_end + 3)?, window.get(qty_at..qty_at + 16)?);
-        let qty_end = (quotes >> qty_at).trailing_zeros() as usize;
-        if qty_end > 15 || between != b"\",\"" {
-            return None;
-        }
-        let price_alignment = load16(alignment(PRICE_DECIMALS, points, price_end));
-        let qty_alignment = load16(alignment(QTY_DECIMALS, points >> qty_at, qty_end));
-        let both = _mm256_set_m128i(load16(qty_window.try_into().ok()?), _mm256_castsi256_si128(bytes));
-        let values = _mm256_sub_epi8(both, _mm256_set1_epi8(b'0' as i8));
-        let aligned = _mm256_shuffle_epi8(values, _mm256_set_m128i(qty_alignment, price_alignment));
-        let excess = _mm256_subs_epu8(aligned, _mm256_set1_epi8(9));
-        if _mm256_testz_si256(excess, excess) != 1 {
-            return None;
-        }
-        let pairs = _mm256_maddubs_epi16(aligned, _mm256_set1_epi16(1 << 8 | 10));
-        let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi32(1 << 16 | 100));
-        let eights = _mm256_madd_epi16(_mm256_packus_epi32(fours, fours), _mm256_set1_epi32(1 << 16 | 10_000));
-        let price = joined(_mm_cvtsi128_si64(_mm256_castsi256_si128(eights)));
-        let qty = joined(_mm_cvtsi128_si64(_mm256_extracti128_si256::<1>(eights)));
-        Some((price as i64, qty as i64, qty_at + qty_end + 1))
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn plain(window: &[u8; 32]) -> usize {
-        let bytes = load32(window);
-        // Compared as signed numbers, bytes from 0x80 on are below the space too.
-        let control = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), bytes);
-        let is = |byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
-        let others = _mm256_or_si256(_mm256_or_si256(control, is(0x7f)), _mm256_or_si256(is(b'"'), is(b'\\')));
-        (_mm256_movemask_epi8(others) as u32).trailing_zeros() as usize
     }
 
     /// Sixteen digit values as a number.
@@ -203,27 +209,12 @@ mod avx2 {
         (eights & 0xffff_ffff) * 100_000_000 + (eights >> 32)
     }
 
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn load16(bytes: &[u8; 16]) -> __m128i {
-        // SAFETY: sixteen bytes are there to be read.
-        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn load32(bytes: &[u8; 32]) -> __m256i {
-        // SAFETY: thirty-two bytes are there to be read.
-        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-    }
-
     /// What brings the digits of a text of `end` (at most 15) characters to their places.
     #[inline(always)]
     fn alignment(decimals: u32, points: u32, end: usize) -> &'static [u8; 16] {
         let whole = (points.trailing_zeros() as usize).min(end);
-        let fraction = (end - whole).saturating_sub(1);
         let alignments = if decimals == PRICE_DECIMALS { &PRICE_ALIGNMENT } else { &QTY_ALIGNMENT };
-        &alignments[(whole << 4 | fraction) & 0xff]
+        &alignments[(whole << 4 | (end - whole)) & 0xff]
     }
 
     static PRICE_ALIGNMENT: [[u8; 16]; 256] = alignments(PRICE_DECIMALS as usize);
@@ -232,14 +223,16 @@ mod avx2 {
     /// A place that a shuffle fills with 0.
     const ZERO: u8 = 0x80;
 
-    /// For each number of digits before the point and (low four bits) after it, where each of 16 digits comes from, `decimals` of them
-    /// after the point. Where there are none before it, or too many, the point or the quote is taken for a digit, to be refused.
+    /// For each number of digits before the point and (low four bits) characters from it on, where each of 16 digits comes from,
+    /// `decimals` of them after the point. Where there are none before it, or too many, the point or the quote is taken for a digit,
+    /// to be refused.
     const fn alignments(decimals: usize) -> [[u8; 16]; 256] {
         let room = 16 - decimals;
         let mut alignments = [[ZERO; 16]; 256];
-        let mut shape = 0;
+        let mut shape = 0usize;
         while shape < 256 {
-            let (whole, fraction) = (shape >> 4, shape & 15);
+            let whole = shape >> 4;
+            let fraction = (shape & 15).saturating_sub(1);
             let mut place = 0;
             while place < 16 {
                 if whole == 0 || whole > room || fraction > decimals {

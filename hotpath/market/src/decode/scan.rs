@@ -4,10 +4,10 @@
 //! unusual (white space, an escape, a nested value, a number it does not expect, an error) is not its business.
 
 use super::binance::{is_partial_depth, time_ns};
-use super::digits::{POWERS, load, plain, unsigned};
+use super::digits::{POWERS, plain, unsigned};
 #[cfg(target_arch = "x86_64")]
 use super::reader::Avx2;
-use super::reader::{Portable, Reader};
+use super::reader::{Portable, Reader, ascii};
 use super::{DepthMessage, LevelChange, MESSAGE_LEVELS_MAX, Message, QuoteMessage, TradeMessage};
 use crate::event::Side;
 use crate::fixed::{PRICE_DECIMALS, Price, QTY_DECIMALS, Qty};
@@ -39,13 +39,14 @@ impl Scanner {
         match self {
             Scanner::Portable => scan(Portable, raw, levels),
             #[cfg(target_arch = "x86_64")]
-            Scanner::Avx2(avx2) => avx2.run(|avx2| scan(avx2, raw, levels)),
+            Scanner::Avx2(avx2) => avx2.scan(raw, levels),
         }
     }
 }
 
+/// The message, read by `reader`.
 #[inline(always)]
-fn scan<'a, R: Reader>(reader: R, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+pub(super) fn scan<'a, R: Reader>(reader: R, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
     let mut cursor = Cursor { reader, bytes: raw, at: 0 };
     cursor.literal(b"{\"stream\":\"")?;
     let stream = cursor.text()?;
@@ -120,8 +121,8 @@ impl<'a> Fields<'a> {
     /// Reads one field.
     #[inline(always)]
     fn read<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>, levels: &mut Vec<LevelChange>) -> Option<()> {
-        let [quote, key, after, colon, value, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
-        if (quote, after, colon) != (b'"', b'"', b':') {
+        let &[quote, key, after, colon, value, ..] = cursor.window::<6>()?;
+        if [quote, after, colon, 0] != *b"\"\":\0" {
             return self.read_long(cursor);
         }
         cursor.at += 4;
@@ -154,17 +155,14 @@ impl<'a> Fields<'a> {
                 self.once(field::TRADE_ID)?;
                 self.trade_id = cursor.unsigned()?;
             }
-            b'b' if value == b'[' => {
-                self.once(field::BIDS)?;
+            b'a' | b'b' if value == b'[' => {
+                let (side, field) = if key == b'b' { (Side::Buy, field::BIDS) } else { (Side::Sell, field::ASKS) };
+                self.once(field)?;
                 // Bids come first in the message, so they must in the text.
-                if self.has(field::ASKS) {
+                if side == Side::Buy && self.has(field::ASKS) {
                     return None;
                 }
-                cursor.levels(Side::Buy, levels)?;
-            }
-            b'a' if value == b'[' => {
-                self.once(field::ASKS)?;
-                cursor.levels(Side::Sell, levels)?;
+                cursor.levels(side, levels)?;
             }
             b'b' => {
                 self.once(field::BID_PRICE)?;
@@ -208,18 +206,15 @@ impl<'a> Fields<'a> {
     /// Reads one field with a key of two letters.
     #[inline(always)]
     fn read_long<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>) -> Option<()> {
-        let [quote, first, second, after, colon, ..] = load(cursor.bytes, cursor.at).to_le_bytes();
-        if (quote, after, colon) != (b'"', b'"', b':') {
-            return None;
-        }
-        cursor.at += 5;
-        match [first, second] {
-            [b'p', b'u'] => {
+        let key = cursor.window::<5>()?;
+        cursor.at += key.len();
+        match key {
+            b"\"pu\":" => {
                 self.once(field::PREVIOUS_ID)?;
                 self.previous_id = cursor.unsigned()?;
             }
-            [b'p', b's'] => drop(cursor.string()?),
-            [b's', b't'] => drop(cursor.unsigned()?),
+            b"\"ps\":" => drop(cursor.string()?),
+            b"\"st\":" => drop(cursor.unsigned()?),
             _ => return None,
         }
         Some(())
@@ -255,7 +250,7 @@ impl<'a> Fields<'a> {
         let has_time = self.seen & (TRANSACTION_TIME | EVENT_TIME) != 0;
         match self.event {
             Event::Depth if self.has(BIDS | ASKS | FIRST_ID | FINAL_ID) && has_time => {
-                if is_partial_depth(stream) || self.first_id > self.final_id {
+                if is_partial_depth(stream.as_bytes()) || self.first_id > self.final_id {
                     return None;
                 }
                 let previous_id = self.has(PREVIOUS_ID).then_some(self.previous_id);
@@ -324,9 +319,9 @@ impl<'a, R: Reader> Cursor<'a, R> {
         self.bytes.get(self.at..)?.first_chunk()
     }
 
-    /// The next sixteen bytes, zeros beyond the end.
+    /// The next bytes, zeros beyond the end.
     #[inline(always)]
-    fn sixteen(&self) -> [u8; 16] {
+    fn padded<const N: usize>(&self) -> [u8; N] {
         match self.window() {
             Some(whole) => *whole,
             None => last_bytes(self.bytes, self.at),
@@ -344,7 +339,7 @@ impl<'a, R: Reader> Cursor<'a, R> {
         let end = start + length;
         self.at = end + 1;
         let text = self.bytes.get(start..end).filter(|_| self.bytes.get(end) == Some(&b'"'))?;
-        str::from_utf8(text).ok()
+        Some(ascii(text))
     }
 
     #[inline(always)]
@@ -365,7 +360,7 @@ impl<'a, R: Reader> Cursor<'a, R> {
     /// A whole number of at most 18 digits, without a leading zero.
     #[inline(always)]
     fn unsigned(&mut self) -> Option<u64> {
-        let window = self.sixteen();
+        let window = self.padded();
         let (value, length) = match self.reader.unsigned(&window) {
             (_, 16..) => unsigned(self.bytes, self.at),
             short => short,
@@ -405,7 +400,7 @@ impl<'a, R: Reader> Cursor<'a, R> {
         }
         self.literal(b"[\"")?;
         loop {
-            let (price, qty) = match self.window().and_then(|window| self.reader.level(window)) {
+            let (price, qty) = match self.reader.level(&self.padded()) {
                 Some((price, qty, length)) => {
                     self.at += length;
                     (price, qty)
@@ -420,13 +415,11 @@ impl<'a, R: Reader> Cursor<'a, R> {
                 return None;
             }
             levels.push(LevelChange { side, price: Price(price), qty: Qty(qty) });
-            match *self.window::<4>()? {
-                [b']', b',', b'[', b'"'] => self.at += 4,
-                [b']', b']', ..] => {
-                    self.at += 2;
-                    return Some(());
-                }
-                _ => return None,
+            let next = *self.window()?;
+            if u32::from_le_bytes(next) == u32::from_le_bytes(*b"],[\"") {
+                self.at += next.len();
+            } else {
+                return self.literal(b"]]");
             }
         }
     }
@@ -435,7 +428,7 @@ impl<'a, R: Reader> Cursor<'a, R> {
     /// so few that nothing overflows.
     #[inline(always)]
     fn decimal<const DECIMALS: u32>(&mut self) -> Option<i64> {
-        let Some((value, end)) = self.window().and_then(|window| self.reader.decimal::<DECIMALS>(window)) else {
+        let Some((value, end)) = self.reader.decimal::<DECIMALS>(&self.padded()) else {
             let value;
             (value, self.at) = long_decimal(self.bytes, self.at, DECIMALS as usize)?;
             return Some(value);
@@ -445,13 +438,15 @@ impl<'a, R: Reader> Cursor<'a, R> {
     }
 }
 
-/// Fewer than sixteen bytes from `at` on, and zeros.
-#[inline]
-fn last_bytes(bytes: &[u8], at: usize) -> [u8; 16] {
-    match (bytes.last_chunk(), bytes.len().checked_sub(at)) {
-        (Some(&last), Some(left @ 1..16)) => (u128::from_le_bytes(last) >> (8 * (16 - left))).to_le_bytes(),
-        _ => [0; 16],
+/// The bytes from `at` on, fewer than `N`, and zeros.
+#[inline(never)]
+fn last_bytes<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut padded = [0; N];
+    let last = bytes.get(at..).unwrap_or_default();
+    if let Some(beginning) = padded.get_mut(..last.len()) {
+        beginning.copy_from_slice(last);
     }
+    padded
 }
 
 /// Any decimal, and where its closing quote has been passed.
