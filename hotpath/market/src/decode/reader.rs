@@ -148,14 +148,18 @@ mod avx2 {
                 let bytes = _mm256_loadu_si256(window.as_ptr().cast());
                 let quotes = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8))) as u32;
                 let points = _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.' as i8))) as u32;
+                // The third quote ends the quantity. The next level waits for nothing but its place.
+                let from_second = quotes & quotes.wrapping_sub(1);
+                let third = from_second & from_second.wrapping_sub(1);
+                let end = third.trailing_zeros() as usize;
                 let price_end = quotes.trailing_zeros() as usize;
-                if price_end > 15 {
+                let qty_at = price_end + 3;
+                let qty_end = end.wrapping_sub(qty_at);
+                if third == 0 || price_end > 15 || qty_end > 15 {
                     return None;
                 }
                 let rest: &[u8; 19] = window[price_end..].first_chunk()?;
-                let qty_at = price_end + 3;
-                let qty_end = (quotes >> qty_at).trailing_zeros() as usize;
-                if qty_end > 15 || !is_between(rest) {
+                if !is_between(rest) {
                     return None;
                 }
                 let qty = _mm_loadu_si128(rest[3..].as_ptr().cast());
@@ -172,7 +176,7 @@ mod avx2 {
                 let eights = _mm256_madd_epi16(_mm256_packus_epi32(fours, fours), _mm256_set1_epi32(1 << 16 | 10_000));
                 let price = joined(_mm_cvtsi128_si64(_mm256_castsi256_si128(eights)));
                 let qty = joined(_mm_cvtsi128_si64(_mm256_extracti128_si256::<1>(eights)));
-                Some((price as i64, qty as i64, qty_at + qty_end + 1))
+                Some((price as i64, qty as i64, end + 1))
             }
         }
 

@@ -319,15 +319,6 @@ impl<'a, R: Reader> Cursor<'a, R> {
         self.bytes.get(self.at..)?.first_chunk()
     }
 
-    /// The next bytes, zeros beyond the end.
-    #[inline(always)]
-    fn padded<const N: usize>(&self) -> [u8; N] {
-        match self.window() {
-            Some(whole) => *whole,
-            None => last_bytes(self.bytes, self.at),
-        }
-    }
-
     /// What stands before the closing quote, which is passed: printable ASCII without an escape.
     #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
@@ -360,8 +351,15 @@ impl<'a, R: Reader> Cursor<'a, R> {
     /// A whole number of at most 18 digits, without a leading zero.
     #[inline(always)]
     fn unsigned(&mut self) -> Option<u64> {
-        let window = self.padded();
-        let (value, length) = match self.reader.unsigned(&window) {
+        let last;
+        let window = match self.window() {
+            Some(window) => window,
+            None => {
+                last = last_bytes(self.bytes, self.at);
+                &last
+            }
+        };
+        let (value, length) = match self.reader.unsigned(window) {
             (_, 16..) => unsigned(self.bytes, self.at),
             short => short,
         };
@@ -400,7 +398,15 @@ impl<'a, R: Reader> Cursor<'a, R> {
         }
         self.literal(b"[\"")?;
         loop {
-            let (price, qty) = match self.reader.level(&self.padded()) {
+            let last;
+            let window = match self.window() {
+                Some(window) => window,
+                None => {
+                    last = last_bytes(self.bytes, self.at);
+                    &last
+                }
+            };
+            let (price, qty) = match self.reader.level(window) {
                 Some((price, qty, length)) => {
                     self.at += length;
                     (price, qty)
@@ -428,7 +434,7 @@ impl<'a, R: Reader> Cursor<'a, R> {
     /// so few that nothing overflows.
     #[inline(always)]
     fn decimal<const DECIMALS: u32>(&mut self) -> Option<i64> {
-        let Some((value, end)) = self.reader.decimal::<DECIMALS>(&self.padded()) else {
+        let Some((value, end)) = self.window().and_then(|window| self.reader.decimal::<DECIMALS>(window)) else {
             let value;
             (value, self.at) = long_decimal(self.bytes, self.at, DECIMALS as usize)?;
             return Some(value);
