@@ -1,6 +1,8 @@
 //! Order books: the level book, the machine that keeps it in sync with its venue, and the witness it is checked against.
 
+mod blocks;
 mod l2;
+mod ladder;
 mod quote_check;
 mod sync;
 

@@ -258,12 +258,20 @@ impl BookSync {
 
     #[inline]
     fn apply_synced(&mut self, final_id: u64, levels: &[LevelChange], emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        let mut best_changed: Option<usize> = None;
+        // Levels better than the best one changed are as they were, so how many they are is told by the book after the message.
+        let mut best_changed: [Option<Price>; 2] = [None; 2];
         let last = levels.len().wrapping_sub(1);
         for (place, change) in levels.iter().enumerate() {
             match self.book.set(change.side, change.price, change.qty) {
-                Ok(None) => {}
-                Ok(Some(better)) => best_changed = Some(best_changed.map_or(better, |best| best.min(better))),
+                Ok(false) => {}
+                Ok(true) => {
+                    let best = &mut best_changed[change.side as usize];
+                    *best = Some(match (*best, change.side) {
+                        (None, _) => change.price,
+                        (Some(best), Side::Buy) => best.max(change.price),
+                        (Some(best), Side::Sell) => best.min(change.price),
+                    });
+                }
                 Err(_) => return self.overrun(emit),
             }
             let flags = if place == last { EventFlags::BATCH_END } else { EventFlags::NONE };
@@ -274,7 +282,8 @@ impl BookSync {
             self.counters.crossed += 1;
             return self.go_stale(StaleReason::Crossed, emit);
         }
-        SyncOutcome::Applied(best_changed)
+        let better = |side: Side| best_changed[side as usize].map(|price| self.book.better_levels(side, price));
+        SyncOutcome::Applied([better(Side::Buy), better(Side::Sell)].into_iter().flatten().min())
     }
 
     fn enter_synced(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {

@@ -32,11 +32,7 @@ impl Default for BinanceDecoder {
 impl BinanceDecoder {
     /// A decoder with its memory taken.
     pub fn new() -> BinanceDecoder {
-        BinanceDecoder {
-            scanner: Scanner::detect(),
-            reader: JsonReader::new(),
-            levels: Vec::with_capacity(MESSAGE_LEVELS_MAX),
-        }
+        BinanceDecoder { scanner: Scanner::detect(), reader: JsonReader::new(), levels: Vec::with_capacity(MESSAGE_LEVELS_MAX) }
     }
 
     /// What a message tells of its venue, whether or not it is of use otherwise.
@@ -154,7 +150,9 @@ impl<'a> Envelope<'a> {
             };
         };
         match event {
-            "depthUpdate" if self.stream.is_some_and(|stream| is_partial_depth(stream.as_bytes())) => Ok(Message::Ignored(Ignored::PartialDepth)),
+            "depthUpdate" if self.stream.is_some_and(|stream| is_partial_depth(stream.as_bytes())) => {
+                Ok(Message::Ignored(Ignored::PartialDepth))
+            }
             "depthUpdate" => fields.depth(nodes, levels).map(Message::Depth),
             "bookTicker" => fields.quote(nodes).map(Message::Quote),
             "trade" if string(nodes, fields.trade_kind).is_some_and(|kind| kind != "MARKET") => {
