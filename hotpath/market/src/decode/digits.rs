@@ -37,7 +37,7 @@ pub(super) fn load(bytes: &[u8], at: usize) -> u64 {
 pub(super) fn digits(word: u64) -> (usize, u64) {
     let values = word ^ eight(b'0');
     // Above 9: the low seven bits reach 0x80 when 0x76 is added, or the high bit is set already.
-    let others = ((values & !HIGH_BITS) + eight(0x76) | values) & HIGH_BITS;
+    let others = (((values & !HIGH_BITS) + eight(0x76)) | values) & HIGH_BITS;
     (others.trailing_zeros() as usize / 8, values)
 }
 

@@ -542,6 +542,27 @@ mod tests {
 
     proptest! {
         #[test]
+        fn takes_levels_of_any_length_that_fits(
+            levels in prop::collection::vec(("[0-9]{0,19}", "(\\.[0-9]{0,11})?", "[0-9]{0,19}", "(\\.[0-9]{0,11})?"), 0..6)
+        ) {
+            let texts: Vec<_> = levels.iter().map(|(p, f, q, g)| format!(r#"["{p}{f}","{q}{g}"]"#)).collect();
+            let (bids, asks) = texts.split_at(texts.len() / 2);
+            let raw = USUAL[1].replace(r#""b":[]"#, &format!(r#""b":[{}]"#, bids.join(","))).replace(r#""a":[]"#, &format!(r#""a":[{}]"#, asks.join(",")));
+            let said = scanned(raw.as_bytes());
+            let fits = |whole: &str, fraction: &str, decimals: usize| {
+                let digits = fraction.len().saturating_sub(1);
+                let most: usize = if decimals == 9 { 9 } else { 10 };
+                !whole.is_empty() && digits <= decimals && whole.len() + digits <= 18 && whole.len() <= most
+            };
+            if levels.iter().all(|(p, f, q, g)| fits(p, f, 9) && fits(q, g, 8) && p.trim_start_matches('0') != "") {
+                prop_assert!(said.is_some(), "{}", raw);
+            }
+            if said.is_some() {
+                prop_assert_eq!(said, general(raw.as_bytes()));
+            }
+        }
+
+        #[test]
         fn never_says_anything_else_than_the_general_decoder(
             which in 0..USUAL.len(), edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"\"{}[],:.0129-eEutbaX \\\x80".to_vec()), 0u8..3), 0..4)
         ) {
