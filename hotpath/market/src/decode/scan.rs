@@ -554,7 +554,7 @@ mod tests {
                 let most: usize = if decimals == 9 { 9 } else { 10 };
                 !whole.is_empty() && digits <= decimals && whole.len() + digits <= 18 && whole.len() <= most
             };
-            if levels.iter().all(|(p, f, q, g)| fits(p, f, 9) && fits(q, g, 8) && p.trim_start_matches('0') != "") {
+            if levels.iter().all(|(p, f, q, g)| fits(p, f, 9) && fits(q, g, 8) && !p.trim_start_matches('0').is_empty()) {
                 prop_assert!(said.is_some(), "{}", raw);
             }
             if said.is_some() {
