@@ -24,13 +24,17 @@ use std::error::Error;
 use std::time::Instant;
 
 /// Longest gap between the intended arrivals of two messages.
-const GAP_NS_MAX: u64 = 100_000;
+const GAP_NS_MAX: u64 = 1_000_000;
 /// Seconds of the generated session.
 const DEMO_SECONDS: u32 = 60;
 /// Runs of the throughput mode; the median is told.
 const THROUGHPUT_RUNS: usize = 5;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The allocator of the `chronos` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Outcome<()> {
     let arguments = Arguments::read()?;

@@ -1,8 +1,10 @@
-//! Where recorded rows go: one trait, and the Parquet segments that need no server.
+//! Where recorded rows go: one trait, and the Parquet segments that need no server. And features as a table in a file.
 
+mod feature_table;
 mod parquet_sink;
 mod tables;
 
+pub use feature_table::FeatureTable;
 pub use parquet_sink::{ParquetSink, RecordConfig, SCHEMA_VERSION};
 pub use tables::{Order, table_schemas};
 
@@ -46,6 +48,20 @@ pub enum StoreError {
         folder: PathBuf,
         /// A file found there.
         file: String,
+    },
+    /// A file's name does not tell what it is to be.
+    #[error("{path}: the name must end in {known}", path = path.display())]
+    Extension {
+        /// The name.
+        path: PathBuf,
+        /// The endings there are.
+        known: &'static str,
+    },
+    /// A file would be overwritten.
+    #[error("{path} exists; name another file or move that one away", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
     },
     /// A setting is out of its range.
     #[error("record.{field} must be {must_be}")]

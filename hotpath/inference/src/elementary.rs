@@ -11,7 +11,7 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `exp(x)` within 3e-7 relative, for x held between -87 and 88; not a number for itself.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // x = k ln 2 + r with |r| <= ln 2 / 2.
@@ -23,7 +23,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// `2^x` within 3e-7 relative, for x not above 127 and held at -126 from below; not a number for itself. It takes a third less
 /// time than [`exp`], since what `x` leaves over an integer is exact.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp2(x: f32) -> f32 {
     let x = if x < -126.0 { -126.0 } else { x };
     let rounded = x + ROUNDER;
@@ -32,33 +32,33 @@ pub(crate) fn exp2(x: f32) -> f32 {
 }
 
 /// Taylor's series of `exp(r)` for |r| <= ln 2 / 2; the first term left out, r^7 / 7!, is at most 1.2e-7.
-#[inline]
+#[inline(always)]
 fn exp_series(r: f32) -> f32 {
     let tail = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0)));
     1.0 + (r + r * r * (0.5 + r * tail))
 }
 
 /// `2^k` from its bit pattern, where `rounded` is `k + ROUNDER`; a conversion to an integer type would stop vectorisation.
-#[inline]
+#[inline(always)]
 fn power_of_2(rounded: f32) -> f32 {
     f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// `x / (1 + exp(-x))`.
-#[inline]
+#[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }
 
 /// `ln(1 + exp(x))`.
-#[inline]
+#[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
     let positive = if x > 0.0 { x } else { 0.0 };
     positive + ln_1p(exp(-x.abs()))
 }
 
 /// `ln(x)` of a positive, normal x.
-#[inline]
+#[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
     let exponent = (x.to_bits() >> 23) as i32 - 127;
     let mantissa = f32::from_bits((x.to_bits() & 0x007f_ffff) | 0x3f80_0000);
@@ -68,7 +68,7 @@ pub(crate) fn ln(x: f32) -> f32 {
 /// `ln(1 + u)` within 2e-7 relative, for u from 0 to 1.
 ///
 /// `ln(1 + u) = 2 artanh(s)` with `s = u / (2 + u)`, at most 1/3; the first term of the series left out is below 1e-8 of the sum.
-#[inline]
+#[inline(always)]
 fn ln_1p(u: f32) -> f32 {
     let s = u / (2.0 + u);
     let q = s * s;

@@ -23,6 +23,7 @@
 
 mod elementary;
 mod graph;
+mod instruction_set;
 mod load;
 mod matrix;
 mod native;

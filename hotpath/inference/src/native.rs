@@ -1,9 +1,11 @@
 //! The native kernel: the step graph in plain safe Rust, f32 throughout.
 //!
-//! Nothing is allocated after it is made, and nothing depends on the machine: sums run in the order of the step graph's inputs,
-//! the elementary functions are the crate's own, and products are never fused with sums. The formulas are in `step_graph.md`.
+//! Nothing is allocated after it is made, and no bit depends on the machine: sums run in the order of the step graph's inputs,
+//! the elementary functions are the crate's own, and products are never fused with sums. The same code is compiled for each
+//! [`InstructionSet`] and the widest one the machine has is run; the benches say what that pays. The formulas are in `step_graph.md`.
 
 use crate::elementary::{exp2, ln, silu, softplus};
+use crate::instruction_set::InstructionSet;
 use crate::matrix::Matrix;
 use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
@@ -13,6 +15,7 @@ use std::f64::consts::LOG2_E;
 /// The step graph of a [`StepWeights`], with its state.
 #[derive(Clone, Debug)]
 pub struct NativeModel {
+    instruction_set: InstructionSet,
     features: usize,
     input: Matrix,
     time: Matrix,
@@ -39,6 +42,7 @@ impl NativeModel {
             output_bias: weights.values(Tensor::Head(head, HeadTensor::OutputBias)).to_vec(),
         };
         NativeModel {
+            instruction_set: InstructionSet::widest(),
             features: spec.features,
             input: matrix(Tensor::InputWeight),
             time: matrix(Tensor::TimeWeight),
@@ -66,17 +70,15 @@ impl NativeModel {
 impl StepModel for NativeModel {
     fn step(&mut self, input: &StepInput<'_>, out: &mut Prediction) -> Result<(), InferenceError> {
         input.check(self.features)?;
-        self.residual.copy_from_slice(&self.input_bias);
-        self.input.accumulate(input.features, &mut self.residual);
-        self.regime.accumulate(input.regime, &mut self.residual);
-        self.time.accumulate(&TIME_SCALES.map(|scale| ln(1.0 + input.dt_s * scale)), &mut self.residual);
-        for block in &mut self.blocks {
-            block.step(&mut self.residual, &mut self.scratch);
+        match self.instruction_set {
+            InstructionSet::Baseline => self.compute(input, out),
+            // SAFETY: `InstructionSet::available` detected these instructions on this machine.
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => unsafe { self.compute_avx2(input, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => unsafe { self.compute_avx512(input, out) },
         }
-        let Scratch { normed, hidden, .. } = &mut self.scratch;
-        normalise(&self.residual, &self.norm, normed);
-        self.logits.predict(normed, hidden, &mut out.logits);
-        self.forecast.predict(normed, hidden, std::slice::from_mut(&mut out.forecast));
         out.check()
     }
 
@@ -89,6 +91,36 @@ impl StepModel for NativeModel {
 
     fn engine(&self) -> Engine {
         Engine::Native
+    }
+}
+
+impl NativeModel {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn compute_avx2(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
+        self.compute(input, out);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn compute_avx512(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
+        self.compute(input, out);
+    }
+
+    // This and all it calls are inlined: what is not would be compiled once, for the baseline.
+    #[inline(always)]
+    fn compute(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
+        self.residual.copy_from_slice(&self.input_bias);
+        self.input.accumulate(input.features, &mut self.residual);
+        self.regime.accumulate(input.regime, &mut self.residual);
+        self.time.accumulate(&TIME_SCALES.map(|scale| ln(1.0 + input.dt_s * scale)), &mut self.residual);
+        for block in &mut self.blocks {
+            block.step(&mut self.residual, &mut self.scratch);
+        }
+        let Scratch { normed, hidden, .. } = &mut self.scratch;
+        normalise(&self.residual, &self.norm, normed);
+        self.logits.predict(normed, hidden, &mut out.logits);
+        self.forecast.predict(normed, hidden, std::slice::from_mut(&mut out.forecast));
     }
 }
 
@@ -153,6 +185,7 @@ impl Block {
         }
     }
 
+    #[inline(always)]
     fn step(&mut self, residual: &mut [f32], scratch: &mut Scratch) {
         let Scratch { normed, projected, u, selection, delta, entering, y, .. } = scratch;
         normalise(residual, &self.norm, normed);
@@ -188,6 +221,7 @@ impl Block {
     }
 
     /// Moves the window on by `x` and convolves it.
+    #[inline(always)]
     fn convolve(&mut self, x: &[f32], u: &mut [f32]) {
         self.window.copy_within(self.d_inner.., 0);
         let newest = self.window.len() - self.d_inner;
@@ -214,6 +248,7 @@ struct HeadLayers {
 }
 
 impl HeadLayers {
+    #[inline(always)]
     fn predict(&self, normed: &[f32], hidden: &mut [f32], out: &mut [f32]) {
         hidden.copy_from_slice(&self.hidden_bias);
         self.hidden.accumulate(normed, hidden);
@@ -226,6 +261,7 @@ impl HeadLayers {
 }
 
 /// `out = x / sqrt(mean(x^2) + epsilon) * gain` (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
+#[inline(always)]
 fn normalise(x: &[f32], gain: &[f32], out: &mut [f32]) {
     // Eight partial sums: one would wait for each addition.
     let mut sums = [0.0_f32; 8];
@@ -238,5 +274,40 @@ fn normalise(x: &[f32], gain: &[f32], out: &mut [f32]) {
     let factor = 1.0 / (mean + NORM_EPSILON).sqrt();
     for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
         *out = x * factor * gain;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::StepSpec;
+    use chronos_market::REGIME_EMBEDDING;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let spec = StepSpec { d_model: 48, ..StepSpec::standard(5) };
+        let untrained = StepWeights::untrained(&spec, 3);
+        // A third of each value has bits below bfloat16's.
+        let whole = StepWeights::from_fn(&spec, |tensor| untrained.values(tensor).iter().map(|value| value / 3.0).collect());
+        for weights in [untrained.clone(), whole.expect("the shapes of the other")] {
+            let mut expected = NativeModel { instruction_set: InstructionSet::Baseline, ..NativeModel::new(&weights) };
+            let mut models: Vec<NativeModel> = InstructionSet::available()
+                .into_iter()
+                .map(|instruction_set| NativeModel { instruction_set, ..NativeModel::new(&weights) })
+                .collect();
+            let mut rng = fastrand::Rng::with_seed(1);
+            for _ in 0..40 {
+                let features: Vec<f32> = (0..spec.features).map(|_| rng.f32() * 4.0 - 2.0).collect();
+                let input = StepInput { features: &features, dt_s: rng.f32(), regime: &[0.5; REGIME_EMBEDDING] };
+                let mut wanted = Prediction::default();
+                expected.step(&input, &mut wanted).expect("a sound input");
+                for model in &mut models {
+                    let mut got = Prediction::default();
+                    model.step(&input, &mut got).expect("a sound input");
+                    let bits = |prediction: &Prediction| (prediction.logits.map(f32::to_bits), prediction.forecast.to_bits());
+                    assert_eq!(bits(&got), bits(&wanted), "{:?}", model.instruction_set);
+                }
+            }
+        }
     }
 }

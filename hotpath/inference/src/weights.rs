@@ -21,14 +21,21 @@ impl StepWeights {
     /// Weights before any training, the same for the same seed.
     ///
     /// Initialised as the public Mamba code does: linear layers uniform within `1/sqrt(inputs)`, `a_log = ln(1..=d_state)`, `D = 1`,
-    /// the step size's bias so that its softplus is log-uniform from 1e-3 to 1e-1.
+    /// the step size's bias so that its softplus is log-uniform from 1e-3 to 1e-1. All but `a_log` and that bias are then rounded to
+    /// bfloat16, which the native kernel reads in half the time.
     ///
     /// # Panics
     /// Where `spec` is not [sound](StepSpec::is_sound): a fault of the program, as no model file can say so.
     pub fn untrained(spec: &StepSpec, seed: u64) -> StepWeights {
         assert!(spec.is_sound(), "a step model cannot have the sizes {spec:?}");
         let mut rng = Rng::with_seed(seed);
-        let fill = |tensor: Tensor| (tensor, initial_values(tensor, spec, &mut rng));
+        let fill = |tensor: Tensor| {
+            let mut values = initial_values(tensor, spec, &mut rng);
+            if !matches!(tensor, Tensor::Layer(_, LayerTensor::ALog | LayerTensor::DtProjBias)) {
+                values.iter_mut().for_each(|value| *value = rounded_to_bfloat16(*value));
+            }
+            (tensor, values)
+        };
         StepWeights { spec: *spec, tensors: spec.tensors().into_iter().map(fill).collect() }
     }
 
@@ -100,6 +107,11 @@ fn initial_values(tensor: Tensor, spec: &StepSpec, rng: &mut Rng) -> Vec<f32> {
             (Head::Forecast, HeadTensor::OutputWeight) => uniform(inverse_root),
         },
     }
+}
+
+/// The nearest value whose lower 16 bits are zero (of two as near, the one away from zero).
+fn rounded_to_bfloat16(value: f32) -> f32 {
+    f32::from_bits((value.to_bits() + 0x8000) & 0xffff_0000)
 }
 
 /// A standard normal value (Box and Muller, 1958).

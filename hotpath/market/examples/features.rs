@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{decisions} decisions; features at the last:");
     for (spec, value) in registry().iter().zip(features) {
         let window = spec.window.map(|window| window.to_string()).unwrap_or_default();
-        println!("{:<28} {:>10.4} {:<6} {window:>11}  {}", spec.name, value, spec.unit, spec.source);
+        println!("{:<32} {:>10.4} {:<10} {window:>13}  {}", spec.name, value, spec.unit, spec.source);
     }
     Ok(())
 }

@@ -68,6 +68,8 @@ pub enum StaleReason {
     Reset = 2,
     /// Bid and ask touched or crossed: something was lost without a trace in the ids.
     Crossed = 3,
+    /// The venue's checksum of the book differs from ours.
+    Checksum = 4,
 }
 
 /// The state of one instrument at a decision tick: all that `trade` knows of the market then. Self-contained, so that the two

@@ -29,6 +29,26 @@ pub enum Exchange {
     BinanceUsdm = 1,
     /// Binance coin-margined futures: sizes are contracts, contracts are inverse.
     BinanceCoinm = 2,
+    /// Coinbase Exchange.
+    Coinbase = 3,
+    /// Kraken spot.
+    Kraken = 4,
+    /// Bitstamp.
+    Bitstamp = 5,
+    /// Bybit spot and linear contracts.
+    BybitLinear = 6,
+    /// Bybit inverse contracts: sizes are contracts of 1 USD.
+    BybitInverse = 7,
+    /// Bitfinex.
+    Bitfinex = 8,
+    /// NASDAQ, TotalView-ITCH 5.0, and LOBSTER's files made from it.
+    Nasdaq = 9,
+    /// IEX, DEEP and TOPS.
+    Iex = 10,
+    /// A venue of a Databento file (the dataset names it).
+    Databento = 11,
+    /// A venue that only a vendor's normalised file names.
+    Other = 12,
 }
 
 impl Exchange {
@@ -38,6 +58,16 @@ impl Exchange {
             Exchange::BinanceSpot => "binance-spot",
             Exchange::BinanceUsdm => "binance-usdm",
             Exchange::BinanceCoinm => "binance-coinm",
+            Exchange::Coinbase => "coinbase",
+            Exchange::Kraken => "kraken",
+            Exchange::Bitstamp => "bitstamp",
+            Exchange::BybitLinear => "bybit-linear",
+            Exchange::BybitInverse => "bybit-inverse",
+            Exchange::Bitfinex => "bitfinex",
+            Exchange::Nasdaq => "nasdaq",
+            Exchange::Iex => "iex",
+            Exchange::Databento => "databento",
+            Exchange::Other => "other",
         }
     }
 

@@ -1,9 +1,10 @@
 //! Market data as the hot path sees it: fixed-point types, decoders, books, features, and the seams between the stages.
 //!
-//! Data flows one way: a [`decode`] file turns a venue's message into a whole [`decode::Message`], [`book`] keeps the level book
-//! in sync and turns messages into [`MarketEvent`]s, [`features`] follow the events, and at each decision [`tick`] a [`Frame`]
-//! holds all that the trading side may know. Nothing here opens a file, a socket or a clock.
+//! Data flows one way: a [`decode`] file turns a venue's message into a whole [`decode::Message`], [`book`] keeps the level book in
+//! sync and turns messages into [`MarketEvent`]s, [`features`] and [`bars`] follow the events, and at each decision [`tick`] a
+//! [`Frame`] holds all that the trading side may know. Nothing here opens a file, a socket or a clock.
 
+pub mod bars;
 pub mod book;
 mod cold;
 pub mod decode;

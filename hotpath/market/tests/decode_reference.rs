@@ -125,7 +125,10 @@ enum Owned {
     Snapshot { symbol: Option<String>, last: u64, exchange_ns: i64, levels: Vec<Level> },
     Trade { symbol: String, id: u64, price: i64, qty: i64, sells: bool, exchange_ns: i64 },
     Quote { symbol: String, id: u64, prices_and_sizes: [i64; 4], exchange_ns: i64 },
-    Mark { symbol: String, price: i64, exchange_ns: i64 },
+    PartialDepth { symbol: Option<String>, last: u64, exchange_ns: i64, levels: Vec<Level> },
+    AggregateTrade { symbol: String, ids: [u64; 3], price: i64, qty: i64, sells: bool, exchange_ns: i64 },
+    Bar { symbol: String, open_ns: i64, seconds: i64, prices: [i64; 4], volume: i64, is_closed: bool },
+    Mark { symbol: String, price: i64, index: Option<i64>, funding: Option<i64>, next_funding_ns: i64, exchange_ns: i64 },
     Liquidation { symbol: String, sells: bool, price: i64, qty: i64, exchange_ns: i64 },
     Ignored(Ignored),
 }
@@ -139,16 +142,17 @@ fn reference(root: &Json) -> Option<Owned> {
     let Json::Object(_) = payload else { return None };
 
     if payload.has("lastUpdateId") {
-        if stream.is_some() {
-            return Some(Owned::Ignored(Ignored::PartialDepth));
-        }
         let mut levels = levels(payload, "bids", true)?;
         levels.extend(self::levels(payload, "asks", false)?);
-        return Some(Owned::Snapshot {
-            symbol: payload.text("symbol").map(str::to_owned),
-            last: payload.unsigned("lastUpdateId")?,
-            exchange_ns: optional_time(payload)?,
-            levels,
+        let symbol = payload.text("symbol").map(str::to_owned);
+        let (last, exchange_ns) = (payload.unsigned("lastUpdateId")?, optional_time(payload)?);
+        return Some(match stream.and_then(|stream| stream.split('@').next()) {
+            Some(name) => {
+                let from_stream: String = name.chars().take(16).collect();
+                let symbol = symbol.or(Some(from_stream.to_ascii_uppercase()));
+                Owned::PartialDepth { symbol, last, exchange_ns, levels }
+            }
+            None => Owned::Snapshot { symbol, last, exchange_ns, levels },
         });
     }
     let Some(event) = payload.text("e") else {
@@ -164,15 +168,18 @@ fn reference(root: &Json) -> Option<Owned> {
     let ignored = match event {
         "depthUpdate" => {
             let kind = stream.and_then(|stream| stream.split('@').nth(1));
-            if matches!(kind, Some("depth5" | "depth10" | "depth20")) {
-                return Some(Owned::Ignored(Ignored::PartialDepth));
-            }
+            let is_partial = matches!(kind, Some("depth5" | "depth10" | "depth20"));
             let (first, last) = (payload.unsigned("U")?, payload.unsigned("u")?);
             let mut levels = levels(payload, "b", true)?;
             levels.extend(self::levels(payload, "a", false)?);
             let previous = if payload.has("pu") { Some(payload.unsigned("pu")?) } else { None };
             let exchange_ns = transaction_time(payload)?;
-            return (first <= last).then_some(Owned::Depth { symbol: symbol()?, first, last, previous, exchange_ns, levels });
+            let symbol = symbol()?;
+            return (first <= last).then_some(if is_partial {
+                Owned::PartialDepth { symbol: Some(symbol), last, exchange_ns, levels }
+            } else {
+                Owned::Depth { symbol, first, last, previous, exchange_ns, levels }
+            });
         }
         "bookTicker" => return quote(payload),
         "trade" => {
@@ -190,9 +197,26 @@ fn reference(root: &Json) -> Option<Owned> {
             });
         }
         "markPriceUpdate" => {
+            let index = match payload.field("i") {
+                Some(_) => Some(decimal(payload.text("i")?, 9).filter(|price| *price >= 0)?),
+                None => None,
+            };
+            let funding = match payload.field("r") {
+                Some(_) => Some(payload.text("r")?).filter(|rate| !rate.is_empty()),
+                None => None,
+            };
             return Some(Owned::Mark {
                 symbol: symbol()?,
                 price: decimal(payload.text("p")?, 9).filter(|price| *price >= 0)?,
+                index,
+                funding: match funding {
+                    Some(rate) => Some(decimal(rate, 9)?),
+                    None => None,
+                },
+                next_funding_ns: match payload.unsigned("T") {
+                    None | Some(0) => 0,
+                    Some(_) => time(payload, "T")?,
+                },
                 exchange_ns: time(payload, "E")?,
             });
         }
@@ -210,10 +234,38 @@ fn reference(root: &Json) -> Option<Owned> {
                 exchange_ns: time(order, "T")?,
             });
         }
-        "aggTrade" => Ignored::AggregateTrade,
-        "kline" | "continuous_kline" | "indexPrice_kline" | "markPrice_kline" => Ignored::Kline,
-        "24hrTicker" | "24hrMiniTicker" | "1hTicker" | "4hTicker" | "1dTicker" | "avgPrice" | "indexPriceUpdate"
-        | "compositeIndex" | "assetIndexUpdate" | "referencePrice" => Ignored::Ticker,
+        "aggTrade" => {
+            let Some(Json::Bool(sells)) = payload.field("m") else { return None };
+            let ids = [payload.unsigned("a")?, payload.unsigned("f")?, payload.unsigned("l")?];
+            return (ids[1] <= ids[2]).then_some(Owned::AggregateTrade {
+                symbol: symbol()?,
+                ids,
+                price: decimal(payload.text("p")?, 9).filter(|price| *price > 0)?,
+                qty: decimal(payload.text("q")?, 8).filter(|qty| *qty >= 0)?,
+                sells: *sells,
+                exchange_ns: transaction_time(payload)?,
+            });
+        }
+        "kline" => {
+            let bar = payload.field("k")?;
+            let price = |name| decimal(bar.text(name)?, 9).filter(|price| *price >= 0);
+            let (interval, Some(Json::Bool(is_closed))) = (bar.text("i")?, bar.field("x")) else { return None };
+            let split = interval.char_indices().next_back()?.0;
+            let count: i64 = interval[..split].parse().ok().filter(|count| (1..=1_000).contains(count))?;
+            let unit = ["s", "m", "h", "d", "w", "M"].iter().position(|unit| *unit == &interval[split..])?;
+            return Some(Owned::Bar {
+                symbol: symbol()?,
+                open_ns: time(bar, "t")?,
+                seconds: count * [1, 60, 3_600, 24 * 3_600, 7 * 24 * 3_600, 0][unit],
+                prices: [price("o")?, price("h")?, price("l")?, price("c")?],
+                volume: decimal(bar.text("v")?, 8).filter(|qty| *qty >= 0)?,
+                is_closed: *is_closed,
+            });
+        }
+        "continuous_kline" | "indexPrice_kline" | "markPrice_kline" | "24hrTicker" | "24hrMiniTicker" | "1hTicker" | "4hTicker"
+        | "1dTicker" | "avgPrice" | "indexPriceUpdate" | "compositeIndex" | "assetIndexUpdate" | "referencePrice" => {
+            Ignored::Ticker
+        }
         "serverShutdown" | "contractInfo" => Ignored::Control,
         "blockTrade" => Ignored::OffBookTrade,
         _ => return None,
@@ -319,7 +371,36 @@ impl DecodeSink for Kept {
                 prices_and_sizes: [quote.bbo.bid.price.0, quote.bbo.bid.qty.0, quote.bbo.ask.price.0, quote.bbo.ask.qty.0],
                 exchange_ns: quote.exchange_ns,
             },
-            Message::Mark(mark) => Owned::Mark { symbol: mark.symbol.into(), price: mark.price.0, exchange_ns: mark.exchange_ns },
+            Message::PartialDepth(depth) => Owned::PartialDepth {
+                symbol: depth.symbol.map(str::to_owned),
+                last: depth.last_id,
+                exchange_ns: depth.exchange_ns,
+                levels: levels(depth.levels),
+            },
+            Message::AggregateTrade(aggregate) => Owned::AggregateTrade {
+                symbol: aggregate.trade.symbol.into(),
+                ids: [aggregate.trade.id, aggregate.first_trade_id, aggregate.last_trade_id],
+                price: aggregate.trade.price.0,
+                qty: aggregate.trade.qty.0,
+                sells: aggregate.trade.aggressor == Side::Sell,
+                exchange_ns: aggregate.trade.exchange_ns,
+            },
+            Message::Bar(bar) => Owned::Bar {
+                symbol: bar.symbol.into(),
+                open_ns: bar.open_ns,
+                seconds: bar.interval_ns / 1_000_000_000,
+                prices: [bar.open.0, bar.high.0, bar.low.0, bar.close.0],
+                volume: bar.volume.0,
+                is_closed: bar.is_closed,
+            },
+            Message::Mark(mark) => Owned::Mark {
+                symbol: mark.symbol.into(),
+                price: mark.price.0,
+                index: mark.index_price.map(|price| price.0),
+                funding: mark.funding_rate,
+                next_funding_ns: mark.next_funding_ns,
+                exchange_ns: mark.exchange_ns,
+            },
             Message::Liquidation(order) => Owned::Liquidation {
                 symbol: order.symbol.into(),
                 sells: order.side == Side::Sell,
@@ -328,6 +409,7 @@ impl DecodeSink for Kept {
                 exchange_ns: order.exchange_ns,
             },
             Message::Ignored(ignored) => Owned::Ignored(*ignored),
+            other => panic!("not a Binance message: {other:?}"),
         });
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Run everything on one core, or ingest and trade on one each [default: fused]
     #[arg(long, value_enum)]
     topology: Option<Topology>,
-    /// Cores to pin to, in order: ingest (or both), trade (split only)
+    /// Cores to pin to: one when fused, two different ones (ingest, trade) when split
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cores: Option<Vec<usize>>,
     /// Compare books with every quote at an equal update id

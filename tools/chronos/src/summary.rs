@@ -1,27 +1,21 @@
 //! The report of a replay as small tables for a terminal.
 
+use crate::tables::{lines, printable, table, terminal_width};
 use chronos_session::format::{count, decimal, duration_ns, money, words};
 use chronos_session::report::{Report, SourceReport};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
+use comfy_table::Table;
 use std::collections::BTreeMap;
 
-/// Columns of a terminal that does not tell how many it has.
-const WIDTH_DEFAULT: u16 = 80;
-/// Narrower than this, tables are no tables any more.
-const WIDTH_MIN: u16 = 48;
-
-/// The summary, for a terminal as wide as the environment's `COLUMNS` says, or of 80 columns.
+/// The summary, for the terminal there is.
 pub(crate) fn render(report: &Report) -> String {
-    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH_DEFAULT);
-    render_in(report, width)
+    render_in(report, terminal_width())
 }
 
 /// The summary in so many columns.
 fn render_in(report: &Report, width: u16) -> String {
     let mut summary = String::new();
     for table in [sources(report), counts(report), latency(report)].into_iter().flatten() {
-        summary.push_str(&finish(table, width.max(WIDTH_MIN)));
+        summary.push_str(&lines(table, width));
         summary.push('\n');
     }
     summary.push_str(&format!(
@@ -41,8 +35,7 @@ fn render_in(report: &Report, width: u16) -> String {
     for notice in &report.notices {
         summary.push_str(&format!("note: {notice}\n"));
     }
-    // What comes from files must not speak to the terminal.
-    summary.replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
+    printable(&summary)
 }
 
 /// What was replayed.
@@ -104,25 +97,6 @@ fn latency(report: &Report) -> Option<Table> {
         [words(stage.name()), count(summary.count), p50, p99, p999, max]
     });
     table(["Latency", "Measured", "p50", "p99", "p99.9", "Max"], rows, &[1, 2, 3, 4, 5])
-}
-
-/// A table with some columns to the right; nothing without rows.
-fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>, right: &[usize]) -> Option<Table> {
-    let mut table = Table::new();
-    table.set_header(head).add_rows(rows);
-    for &column in right {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    (!table.is_empty()).then_some(table)
-}
-
-/// The table as lines: a rule under the header and nothing else drawn.
-fn finish(mut table: Table, width: u16) -> String {
-    table.load_style(NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    table.trim_fmt() + "\n"
 }
 
 #[cfg(test)]

@@ -259,8 +259,41 @@ fn the_same_seed_generates_the_same_bytes() {
 }
 
 #[test]
+fn a_capture_is_as_long_as_asked_for() {
+    let out = Fixture::get().path("long.txt");
+    succeeds(&["exchange", "generate", "--bytes", "300kB", "--symbols", "3", "--out", &text(&out)]);
+    let size = std::fs::metadata(&out).unwrap().len();
+    assert!((300_000..400_000).contains(&size), "{size}");
+}
+
+#[test]
+fn an_itch_feed_is_written_and_told() {
+    let fixture = Fixture::get();
+    let out = fixture.path("feed.pcapng");
+    let told = succeeds(&[
+        "exchange",
+        "itch",
+        "--messages",
+        "9000",
+        "--instruments",
+        "2",
+        "--gap-rate",
+        "0.1",
+        "--json",
+        "--out",
+        &text(&out),
+    ]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert!(told["messages"].as_u64() >= Some(9_000) && told["books"].as_array().is_some_and(|books| books.len() == 2), "{told}");
+    assert!(!told["dropped"].as_array().unwrap().is_empty() && told["reordered"].as_array().unwrap().is_empty());
+    assert!(std::fs::read(&out).unwrap().starts_with(&[0x0A, 0x0D, 0x0D, 0x0A]));
+    is_refused(&["exchange", "itch", "--out", &text(&fixture.path("feed.txt"))], &["feed.txt", ".pcapng"]);
+}
+
+#[test]
 fn every_command_explains_itself() {
-    for command in [&[][..], &["replay"], &["demo"], &["model"], &["model", "new"], &["exchange"], &["exchange", "generate"]] {
+    let of_exchange = [&["exchange"][..], &["exchange", "generate"], &["exchange", "itch"]];
+    for command in [&[][..], &["replay"], &["demo"], &["model"], &["model", "new"]].into_iter().chain(of_exchange) {
         let help = succeeds(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: chronos"), "{command:?}: {help}");
     }

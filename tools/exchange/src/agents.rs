@@ -21,10 +21,20 @@ pub(crate) struct Agents {
     heat: f64,
     next_id: u64,
     makers: Vec<Maker>,
+    amendment: Amendment,
     /// Ids of patient orders; some may have traded since.
     patient: Vec<u64>,
     /// Requests decided on and not sent yet.
     queued: VecDeque<EngineRequest>,
+}
+
+/// How participants change an order that is in the book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Amendment {
+    /// They cancel it and place another.
+    Cancel,
+    /// They also replace it in one request, and reduce it.
+    ReplaceAndReduce,
 }
 
 /// A market maker and the quotes it believes to have in the book: id, side and price in ticks.
@@ -37,9 +47,13 @@ struct Maker {
 
 const MAKERS: usize = 12;
 /// Levels a maker quotes on each side.
-const MAKER_LEVELS: i64 = 6;
+const MAKER_LEVELS: usize = 6;
 /// Patient orders the book tends to hold.
 const PATIENT_TARGET: usize = 1_600;
+/// Part of the quotes off their targets that are replaced, where that can be asked for.
+const REPLACE_PART: f64 = 0.2;
+/// Part of the changed minds that only reduce an order, where that can be asked for.
+const REDUCE_PART: f64 = 0.2;
 /// How far from the opposite best patient orders are placed at most.
 const PATIENT_REACH_TICKS: f64 = 4_000.0;
 
@@ -62,7 +76,7 @@ const CALM_S: f64 = 30.0;
 const VOLATILE_S: f64 = 10.0;
 
 impl Agents {
-    pub(crate) fn new(seed: u64, start_ns: i64, price_ticks: i64) -> Agents {
+    pub(crate) fn new(seed: u64, start_ns: i64, price_ticks: i64, amendment: Amendment) -> Agents {
         let makers = (0..MAKERS).map(|place| Maker {
             half_spread_ticks: 0.3 + 0.25 * place as f64,
             step_ticks: 1 + place as i64 % 3,
@@ -76,6 +90,7 @@ impl Agents {
             heat: 0.0,
             next_id: 1,
             makers: makers.collect(),
+            amendment,
             patient: Vec::new(),
             queued: VecDeque::new(),
         }
@@ -139,6 +154,9 @@ impl Agents {
         which -= cancels;
         if which < 0.0 && !self.patient.is_empty() {
             let place = self.rng.usize(..self.patient.len());
+            if self.amendment == Amendment::ReplaceAndReduce && self.rng.f64() < REDUCE_PART {
+                return self.reduce(self.patient[place], engine);
+            }
             let id = self.patient.swap_remove(place);
             if engine.order(id).is_some() {
                 self.queued.push_back(EngineRequest::Cancel { id });
@@ -171,34 +189,51 @@ impl Agents {
     /// Cancels the quotes of a maker that are off its targets and places those that are missing.
     fn requote(&mut self, which: usize, engine: &MatchingEngine) {
         let fair = self.latent_ticks + 0.7 * self.normal();
-        let Some(maker) = self.makers.get(which).cloned() else { return };
+        let Some(maker) = self.makers.get_mut(which) else { return };
+        let (half_spread_ticks, step_ticks) = (maker.half_spread_ticks, maker.step_ticks);
+        let mut quotes = std::mem::take(&mut maker.quotes);
         // A quote through the opposite best would be refused: it joins the queue in front of it, which leans the book towards the
         // latent price.
         let bid_limit = engine.best(Side::Sell).map_or(i64::MAX, |(ask, _)| ask - 1);
         let ask_limit = engine.best(Side::Buy).map_or(i64::MIN, |(bid, _)| bid + 1);
-        let bid = ((fair - maker.half_spread_ticks).floor() as i64).min(bid_limit);
-        let ask = ((fair + maker.half_spread_ticks).ceil() as i64).max(ask_limit);
-        let targets: Vec<(Side, i64)> = (0..MAKER_LEVELS)
-            .map(|level| level * maker.step_ticks)
-            .flat_map(|away| [(Side::Buy, bid - away), (Side::Sell, ask + away)])
-            .collect();
-        let mut quotes = Vec::with_capacity(targets.len());
-        for (id, side, price) in maker.quotes {
+        let bid = ((fair - half_spread_ticks).floor() as i64).min(bid_limit);
+        let ask = ((fair + half_spread_ticks).ceil() as i64).max(ask_limit);
+        // By level and side: whether a quote is where it should be.
+        let mut is_held = [[false; 2]; MAKER_LEVELS];
+        // By side: quotes to be replaced.
+        let mut stale = [Vec::new(), Vec::new()];
+        quotes.retain(|&(id, side, price_ticks)| {
             if engine.order(id).is_none() {
-                continue;
+                return false;
             }
-            if targets.contains(&(side, price)) {
-                quotes.push((id, side, price));
+            let away_ticks = if side == Side::Buy { bid - price_ticks } else { price_ticks - ask };
+            let level = usize::try_from(away_ticks / step_ticks).ok().filter(|_| away_ticks >= 0 && away_ticks % step_ticks == 0);
+            if let Some(held) = level.and_then(|level| is_held.get_mut(level)) {
+                held[side as usize] = true;
+                return true;
+            }
+            if self.amendment == Amendment::ReplaceAndReduce && self.rng.f64() < REPLACE_PART {
+                stale[side as usize].push(id);
             } else {
                 self.queued.push_back(EngineRequest::Cancel { id });
             }
-        }
-        for (side, price_ticks) in targets {
-            if !quotes.iter().any(|&(_, held_side, held)| (held_side, held) == (side, price_ticks)) {
+            false
+        });
+        for (level, is_held) in is_held.into_iter().enumerate() {
+            let away_ticks = level as i64 * step_ticks;
+            for (side, price_ticks) in [(Side::Buy, bid - away_ticks), (Side::Sell, ask + away_ticks)] {
+                if is_held[side as usize] {
+                    continue;
+                }
                 let qty_lots = 20 + self.rng.i64(0..400);
-                quotes.push((self.place(side, price_ticks, qty_lots, OrderType::PostOnly), side, price_ticks));
+                let id = match stale[side as usize].pop() {
+                    Some(id) => self.replace(id, price_ticks, qty_lots),
+                    None => self.place(side, price_ticks, qty_lots, OrderType::PostOnly),
+                };
+                quotes.push((id, side, price_ticks));
             }
         }
+        self.queued.extend(stale.into_iter().flatten().map(|id| EngineRequest::Cancel { id }));
         if let Some(maker) = self.makers.get_mut(which) {
             maker.quotes = quotes;
         }
@@ -237,6 +272,22 @@ impl Agents {
         self.next_id += 1;
         self.queued.push_back(EngineRequest::Place { id, side, price_ticks, qty_lots, order_type });
         id
+    }
+
+    fn replace(&mut self, id: u64, price_ticks: i64, qty_lots: i64) -> u64 {
+        let new_id = self.next_id;
+        self.next_id += 1;
+        self.queued.push_back(EngineRequest::Replace { id, new_id, price_ticks, qty_lots });
+        new_id
+    }
+
+    /// Takes half of an order off the book, where it has two lots or more.
+    fn reduce(&mut self, id: u64, engine: &MatchingEngine) {
+        if let Some((_, _, open_lots)) = engine.order(id)
+            && open_lots > 1
+        {
+            self.queued.push_back(EngineRequest::Reduce { id, qty_lots: open_lots / 2 });
+        }
     }
 
     fn log_uniform_lots(&mut self, decades: f64) -> i64 {

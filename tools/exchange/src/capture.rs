@@ -3,16 +3,19 @@
 //! The streams are those of a recorder on `<symbol>@depth@<n>ms`, `@bookTicker` and `@trade`, with one REST depth snapshot in
 //! mid-stream: the diff that straddles it arrives first, so a reader has to buffer. Update ids are shared by diffs and quotes and
 //! skip as the venue's do.
+//!
+//! Every symbol is a market of its own. Lines are merged by receive time, a few of each symbol at a time, so a capture of any size
+//! is written in the same memory.
 
-use crate::agents::Agents;
-use crate::matching_engine::{EngineEvent, MatchingEngine};
+use crate::agents::{Agents, Amendment};
+use crate::matching_engine::{EngineEvent, EngineRequest, MatchingEngine};
+use crate::output_file::OutputFile;
 use chronos_market::{NANOS_PER_MILLI, NANOS_PER_SECOND, PRICE_SCALE, Price, QTY_SCALE, Qty, Side};
 use fastrand::Rng;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 
 /// What to generate. The same configuration gives the same bytes.
@@ -22,8 +25,13 @@ pub struct GeneratorConfig {
     pub seed: u64,
     /// Length of the session in seconds.
     pub seconds: u32,
+    /// The capture ends sooner, with the line that makes it so many bytes long before compression. `None`: it does not.
+    pub max_bytes: Option<u64>,
     /// Symbol in upper case: ASCII letters, digits and `_`.
     pub symbol: String,
+    /// Symbols in the capture, at least 1. Those after the first are named `SIM2USDT`, `SIM3USDT` and so on, are markets of their
+    /// own, and start at two to eight times the price. Where there are several, snapshots name theirs, which the venue's do not.
+    pub symbols: u16,
     /// Exchange time of the start, nanoseconds since the epoch, 0 or later.
     pub start_ns: i64,
     /// Price around which the session starts: at least 20,000 and at most 1e9 ticks.
@@ -44,7 +52,9 @@ impl Default for GeneratorConfig {
         GeneratorConfig {
             seed: 1,
             seconds: 60,
+            max_bytes: None,
             symbol: "BTCUSDT".to_owned(),
+            symbols: 1,
             start_ns: 1_735_689_600 * NANOS_PER_SECOND,
             start_price: Price(60_000 * PRICE_SCALE),
             tick: Price(PRICE_SCALE / 10),
@@ -60,13 +70,15 @@ impl Default for GeneratorConfig {
 pub struct GeneratedSummary {
     /// Lines in all.
     pub lines: u64,
+    /// Bytes in all, before compression.
+    pub bytes: u64,
     /// `depthUpdate` messages.
     pub depth_updates: u64,
     /// `bookTicker` messages.
     pub book_tickers: u64,
     /// `trade` messages.
     pub trades: u64,
-    /// REST snapshots: 1, or 0 where the session has no length.
+    /// REST snapshots: one a symbol, or none where the session ends before they arrive.
     pub snapshots: u64,
 }
 
@@ -76,66 +88,61 @@ pub struct GeneratedSummary {
 /// What `out` says; [`io::ErrorKind::InvalidInput`] for a configuration out of range, naming the field.
 pub fn generate(config: &GeneratorConfig, out: &mut impl Write, progress: &mut dyn FnMut(f64)) -> io::Result<GeneratedSummary> {
     check(config)?;
-    let mut engine = MatchingEngine::new();
-    let mut events = Vec::new();
-    let mut agents = Agents::new(config.seed, config.start_ns, config.start_price.0 / config.tick.0);
-    for request in agents.opening() {
-        // The opening may cross itself; what is refused is not in the book, and that is all that counts.
-        let _ = engine.apply(&request, &mut events);
+    let mut markets: Vec<SymbolMarket> = (0..config.symbols).map(|place| SymbolMarket::new(&of_symbol(config, place))).collect();
+    // The market whose next line is received first is on top.
+    let mut next_lines: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::with_capacity(markets.len());
+    for (place, market) in markets.iter_mut().enumerate() {
+        next_lines.extend(market.next_recv_ns().map(|recv_ns| Reverse((recv_ns, place))));
     }
-    let mut recorder = Recorder::new(config, out);
-    let length_ns = i64::from(config.seconds) * NANOS_PER_SECOND;
-    let end_ns = config.start_ns.saturating_add(length_ns);
-    let interval_ns = i64::from(config.depth_interval_ms) * NANOS_PER_MILLI;
-    let mut depth_due_ns = config.start_ns.saturating_add(interval_ns);
-    // About a second in, so that diffs before it have to be buffered; earlier in a session that short.
-    let snapshot_due_ns = config.start_ns + (NANOS_PER_SECOND + interval_ns / 2).min(length_ns / 4);
-    let mut is_snapshot_taken = false;
-    loop {
-        let (now_ns, request) = agents.next(&engine);
-        while depth_due_ns <= now_ns.min(end_ns) {
-            recorder.depth_update(depth_due_ns)?;
-            recorder.release_snapshot(depth_due_ns)?;
-            progress(((depth_due_ns - config.start_ns) as f64 / length_ns as f64).min(1.0));
-            depth_due_ns += interval_ns;
-        }
-        if now_ns >= end_ns {
-            break;
-        }
-        recorder.release_snapshot(now_ns)?;
-        events.clear();
-        // A refusal (an order that is gone, a post-only that would take) is part of the game and changes nothing.
-        let _ = engine.apply(&request, &mut events);
-        agents.observe(&events);
-        recorder.record(now_ns, &engine, &events)?;
-        // Taken while a diff is open, so that the diff straddles it; it arrives after that diff.
-        if !is_snapshot_taken && now_ns >= snapshot_due_ns && recorder.is_diff_open() {
-            recorder.take_snapshot(now_ns, depth_due_ns + interval_ns / 2, &engine);
-            is_snapshot_taken = true;
+    let length_ns = f64::from(config.seconds) * NANOS_PER_SECOND as f64;
+    let max_bytes = config.max_bytes.unwrap_or(u64::MAX);
+    let mut summary = GeneratedSummary::default();
+    while let Some(Reverse((recv_ns, place))) = next_lines.pop()
+        && summary.bytes < max_bytes
+    {
+        let Some(market) = markets.get_mut(place) else { break };
+        market.write_next_line(out, &mut summary)?;
+        next_lines.extend(market.next_recv_ns().map(|recv_ns| Reverse((recv_ns, place))));
+        if summary.lines % LINES_PER_PROGRESS == 0 {
+            let time_part = (recv_ns - config.start_ns) as f64 / length_ns;
+            progress(time_part.max(summary.bytes as f64 / max_bytes as f64).min(1.0));
         }
     }
-    recorder.release_snapshot(i64::MAX)?;
     progress(1.0);
-    recorder.out.flush()?;
-    Ok(recorder.summary)
+    out.flush()?;
+    Ok(summary)
 }
 
-/// Like [`generate`], into a file: gzip where the name ends in `.gz`, plain otherwise. A file that is there is replaced.
+const LINES_PER_PROGRESS: u64 = 1_024;
+
+/// Like [`generate`], into a file: gzip where the name ends in `.gz`, zstd where it ends in `.zst`, plain otherwise. A file that is
+/// there is replaced.
 ///
 /// # Errors
 /// As [`generate`], and where the file cannot be made or written.
 pub fn generate_file(config: &GeneratorConfig, path: &Path, progress: &mut dyn FnMut(f64)) -> io::Result<GeneratedSummary> {
     check(config)?;
-    let file = BufWriter::new(File::create(path)?);
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
-        let mut gzip = GzEncoder::new(file, Compression::fast());
-        let summary = generate(config, &mut gzip, progress)?;
-        gzip.finish()?.flush()?;
-        Ok(summary)
-    } else {
-        let mut file = file;
-        generate(config, &mut file, progress)
+    let mut file = OutputFile::create(path)?;
+    let summary = generate(config, &mut file, progress)?;
+    file.finish()?;
+    Ok(summary)
+}
+
+/// The configuration of one of the symbols: the first as it is, each other with a seed, a name and a price of its own.
+fn of_symbol(config: &GeneratorConfig, place: u16) -> GeneratorConfig {
+    if place == 0 {
+        return config.clone();
     }
+    GeneratorConfig {
+        seed: Rng::with_seed(config.seed.wrapping_add(u64::from(place))).u64(..),
+        symbol: further_symbol(place),
+        start_price: Price(config.start_price.0 * (2 + i64::from((place - 1) % 7))),
+        ..config.clone()
+    }
+}
+
+fn further_symbol(place: u16) -> String {
+    format!("SIM{}USDT", u32::from(place) + 1)
 }
 
 fn check(config: &GeneratorConfig) -> io::Result<()> {
@@ -150,11 +157,17 @@ fn check(config: &GeneratorConfig) -> io::Result<()> {
     if config.tick.0 < 1 || config.lot.0 < 1 {
         return refuse("tick and lot must be above 0");
     }
-    if !(20_000..=1_000_000_000).contains(&(config.start_price.0 / config.tick.0)) || config.start_price.0 > i64::MAX / 4 {
+    if !(20_000..=1_000_000_000).contains(&(config.start_price.0 / config.tick.0)) || config.start_price.0 > i64::MAX / 32 {
         return refuse("start_price must be between 20,000 and 1e9 ticks");
     }
     if config.lot.0 > QTY_SCALE * 1_000 {
         return refuse("lot must be at most 1,000");
+    }
+    if config.symbols < 1 {
+        return refuse("symbols must be at least 1");
+    }
+    if (1..config.symbols).any(|place| config.symbol == further_symbol(place)) {
+        return refuse("symbol must not be that of one of the further symbols");
     }
     if config.depth_interval_ms < 1 {
         return refuse("depth_interval_ms must be at least 1");
@@ -172,17 +185,136 @@ const FIRST_TRADE_ID: u64 = 5_000_000_000;
 const DELAY_MIN_NS: i64 = 1_500_000;
 const DELAY_MEAN_MORE_NS: f64 = 250_000.0;
 
-/// Follows the engine as the venue's public streams do and writes what they send.
-struct Recorder<'a, W: Write> {
-    out: &'a mut W,
+/// One symbol: its exchange, who trades there, and the lines that its recorder has received and not handed out.
+struct SymbolMarket {
+    agents: Agents,
+    engine: MatchingEngine,
+    events: Vec<EngineEvent>,
+    /// What is asked of the engine next, and when.
+    next: (i64, EngineRequest),
+    recorder: Recorder,
+    end_ns: i64,
+    interval_ns: i64,
+    depth_due_ns: i64,
+    snapshot_due_ns: i64,
+    is_snapshot_taken: bool,
+    is_over: bool,
+}
+
+impl SymbolMarket {
+    fn new(config: &GeneratorConfig) -> SymbolMarket {
+        let mut engine = MatchingEngine::new();
+        let mut events = Vec::new();
+        let price_ticks = config.start_price.0 / config.tick.0;
+        let mut agents = Agents::new(config.seed, config.start_ns, price_ticks, Amendment::Cancel);
+        for request in agents.opening() {
+            // The opening may cross itself; what is refused is not in the book, and that is all that counts.
+            let _ = engine.apply(&request, &mut events);
+        }
+        let length_ns = i64::from(config.seconds) * NANOS_PER_SECOND;
+        let interval_ns = i64::from(config.depth_interval_ms) * NANOS_PER_MILLI;
+        SymbolMarket {
+            next: agents.next(&engine),
+            agents,
+            engine,
+            events,
+            recorder: Recorder::new(config),
+            end_ns: config.start_ns.saturating_add(length_ns),
+            interval_ns,
+            depth_due_ns: config.start_ns.saturating_add(interval_ns),
+            // About a second in, so that diffs before it have to be buffered; earlier in a session that short.
+            snapshot_due_ns: config.start_ns + (NANOS_PER_SECOND + interval_ns / 2).min(length_ns / 4),
+            is_snapshot_taken: false,
+            is_over: false,
+        }
+    }
+
+    /// When the next line is received; the exchange runs until there is one. `None` where the session is over.
+    fn next_recv_ns(&mut self) -> Option<i64> {
+        while self.recorder.lines.is_empty() && !self.is_over {
+            self.recorder.text.clear();
+            self.step();
+        }
+        self.recorder.lines.front().map(|line| line.recv_ns)
+    }
+
+    /// Writes the line that was received first, if there is one, and counts it.
+    fn write_next_line(&mut self, out: &mut impl Write, summary: &mut GeneratedSummary) -> io::Result<()> {
+        let Some(line) = self.recorder.lines.pop_front() else { return Ok(()) };
+        let text = self.recorder.text.get(line.text).unwrap_or_default();
+        out.write_all(text)?;
+        summary.lines += 1;
+        summary.bytes += text.len() as u64;
+        *match line.kind {
+            LineKind::DepthUpdate => &mut summary.depth_updates,
+            LineKind::BookTicker => &mut summary.book_tickers,
+            LineKind::Trade => &mut summary.trades,
+            LineKind::Snapshot => &mut summary.snapshots,
+        } += 1;
+        Ok(())
+    }
+
+    /// Sends what is due before the next request and lets the engine do what it asks, or ends the session.
+    fn step(&mut self) {
+        let (now_ns, request) = self.next;
+        while self.depth_due_ns <= now_ns.min(self.end_ns) {
+            self.recorder.depth_update(self.depth_due_ns);
+            self.recorder.release_snapshot(self.depth_due_ns);
+            self.depth_due_ns += self.interval_ns;
+        }
+        if now_ns >= self.end_ns {
+            self.recorder.release_snapshot(i64::MAX);
+            self.is_over = true;
+            return;
+        }
+        self.recorder.release_snapshot(now_ns);
+        self.events.clear();
+        // A refusal (an order that is gone, a post-only that would take) is part of the game and changes nothing.
+        let _ = self.engine.apply(&request, &mut self.events);
+        self.agents.observe(&self.events);
+        self.recorder.record(now_ns, &self.engine, &self.events);
+        // Taken while a diff is open, so that the diff straddles it; it arrives after that diff.
+        if !self.is_snapshot_taken && now_ns >= self.snapshot_due_ns && self.recorder.is_diff_open() {
+            self.recorder.take_snapshot(now_ns, self.depth_due_ns + self.interval_ns / 2, &self.engine);
+            self.is_snapshot_taken = true;
+        }
+        self.next = self.agents.next(&self.engine);
+    }
+}
+
+/// A line of the capture.
+struct ReceivedLine {
+    recv_ns: i64,
+    kind: LineKind,
+    /// Where it stands in the recorder's text, with its receive time and line end.
+    text: Range<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum LineKind {
+    DepthUpdate,
+    BookTicker,
+    Trade,
+    Snapshot,
+}
+
+/// Follows the engine as the venue's public streams do and receives what they send.
+struct Recorder {
+    /// Lines that arrived and are not written yet, in order.
+    lines: VecDeque<ReceivedLine>,
+    /// Their text; the line being received is behind it.
+    text: Vec<u8>,
     symbol: String,
-    symbol_lower: String,
-    depth_interval_ms: u32,
+    // How the messages of each stream begin.
+    trade_head: Vec<u8>,
+    book_ticker_head: Vec<u8>,
+    depth_update_head: Vec<u8>,
     tick: i64,
-    price_decimals: usize,
+    price_decimals: u32,
     lot: i64,
-    qty_decimals: usize,
+    qty_decimals: u32,
     snapshot_levels: usize,
+    names_snapshots: bool,
     /// Apart from the agents' generator, so that the market does not depend on the wire.
     rng: Rng,
     update_id: u64,
@@ -197,22 +329,25 @@ struct Recorder<'a, W: Write> {
     quote: [Option<(i64, i64)>; 2],
     /// The snapshot on its way: when it arrives, and its text.
     snapshot: Option<(i64, Vec<u8>)>,
-    line: Vec<u8>,
-    summary: GeneratedSummary,
 }
 
-impl<'a, W: Write> Recorder<'a, W> {
-    fn new(config: &GeneratorConfig, out: &'a mut W) -> Self {
+impl Recorder {
+    fn new(config: &GeneratorConfig) -> Recorder {
+        let symbol_lower = config.symbol.to_ascii_lowercase();
+        let head = |stream: &str, data: &str| format!(r#"{{"stream":"{symbol_lower}@{stream}","data":{{{data}"#).into_bytes();
         Recorder {
-            out,
+            lines: VecDeque::new(),
+            text: Vec::new(),
             symbol: config.symbol.clone(),
-            symbol_lower: config.symbol.to_ascii_lowercase(),
-            depth_interval_ms: config.depth_interval_ms,
+            trade_head: head("trade", r#""e":"trade","E":"#),
+            book_ticker_head: head("bookTicker", r#""e":"bookTicker","u":"#),
+            depth_update_head: head(&format!("depth@{}ms", config.depth_interval_ms), r#""e":"depthUpdate","E":"#),
             tick: config.tick.0,
             price_decimals: decimals_of(config.tick.0, PRICE_SCALE).max(2),
             lot: config.lot.0,
             qty_decimals: decimals_of(config.lot.0, QTY_SCALE),
             snapshot_levels: config.snapshot_levels,
+            names_snapshots: config.symbols > 1,
             rng: Rng::with_seed(!config.seed),
             update_id: FIRST_UPDATE_ID,
             trade_id: FIRST_TRADE_ID,
@@ -223,8 +358,6 @@ impl<'a, W: Write> Recorder<'a, W> {
             diff_previous_id: FIRST_UPDATE_ID,
             quote: [None; 2],
             snapshot: None,
-            line: Vec::new(),
-            summary: GeneratedSummary::default(),
         }
     }
 
@@ -232,10 +365,10 @@ impl<'a, W: Write> Recorder<'a, W> {
         self.diff_first_id.is_some()
     }
 
-    /// Takes in what one request did: writes its trades, gathers its levels, and writes the quote where it changed.
-    fn record(&mut self, now_ns: i64, engine: &MatchingEngine, events: &[EngineEvent]) -> io::Result<()> {
+    /// Takes in what one request did: sends its trades, gathers its levels, and sends the quote where it changed.
+    fn record(&mut self, now_ns: i64, engine: &MatchingEngine, events: &[EngineEvent]) {
         if events.is_empty() {
-            return Ok(());
+            return;
         }
         // Ids are shared by all of the venue's symbols, so ours are not consecutive.
         self.update_id += 1 + self.rng.u64(0..40);
@@ -243,9 +376,7 @@ impl<'a, W: Write> Recorder<'a, W> {
         self.diff_last_ns = now_ns;
         for event in events {
             match *event {
-                EngineEvent::Trade { aggressor, price_ticks, qty_lots, .. } => {
-                    self.trade(now_ns, aggressor, price_ticks, qty_lots)?
-                }
+                EngineEvent::Trade { aggressor, price_ticks, qty_lots, .. } => self.trade(now_ns, aggressor, price_ticks, qty_lots),
                 EngineEvent::LevelSet { side, price_ticks, qty_lots } => {
                     self.diff_levels[side as usize].insert(price_ticks, qty_lots);
                 }
@@ -253,127 +384,153 @@ impl<'a, W: Write> Recorder<'a, W> {
         }
         let quote = [engine.best(Side::Buy), engine.best(Side::Sell)];
         match quote {
-            [Some(bid), Some(ask)] if quote != self.quote => self.book_ticker(now_ns, bid, ask)?,
+            [Some(bid), Some(ask)] if quote != self.quote => self.book_ticker(now_ns, bid, ask),
             _ => {}
         }
         self.quote = quote;
-        Ok(())
     }
 
-    fn trade(&mut self, now_ns: i64, aggressor: Side, price_ticks: i64, qty_lots: i64) -> io::Result<()> {
+    fn trade(&mut self, now_ns: i64, aggressor: Side, price_ticks: i64, qty_lots: i64) {
         self.trade_id += 1;
-        let now_ms = now_ns / NANOS_PER_MILLI;
-        write!(
-            self.line,
-            r#"{{"stream":"{}@trade","data":{{"e":"trade","E":{now_ms},"T":{now_ms},"s":"{}","t":{},"p":""#,
-            self.symbol_lower, self.symbol, self.trade_id
-        )?;
-        self.price(price_ticks)?;
-        self.line.extend_from_slice(br#"","q":""#);
-        self.qty(qty_lots)?;
-        write!(self.line, r#"","X":"MARKET","m":{}}}}}"#, aggressor == Side::Sell)?;
-        self.summary.trades += 1;
-        self.send(now_ns)
+        let line = self.begin_line(now_ns);
+        self.text.extend_from_slice(&self.trade_head);
+        self.milliseconds(now_ns);
+        self.raw(r#","T":"#);
+        self.milliseconds(now_ns);
+        self.raw(r#","s":""#);
+        self.text.extend_from_slice(self.symbol.as_bytes());
+        self.raw(r#"","t":"#);
+        write_integer(&mut self.text, self.trade_id);
+        self.raw(r#","p":""#);
+        self.price(price_ticks);
+        self.raw(r#"","q":""#);
+        self.qty(qty_lots);
+        self.raw(if aggressor == Side::Sell { r#"","X":"MARKET","m":true}}"# } else { r#"","X":"MARKET","m":false}}"# });
+        self.end_line(line, LineKind::Trade);
     }
 
-    fn book_ticker(&mut self, now_ns: i64, bid: (i64, i64), ask: (i64, i64)) -> io::Result<()> {
-        let now_ms = now_ns / NANOS_PER_MILLI;
-        write!(
-            self.line,
-            r#"{{"stream":"{}@bookTicker","data":{{"e":"bookTicker","u":{},"s":"{}","b":""#,
-            self.symbol_lower, self.update_id, self.symbol
-        )?;
-        self.price(bid.0)?;
-        self.line.extend_from_slice(br#"","B":""#);
-        self.qty(bid.1)?;
-        self.line.extend_from_slice(br#"","a":""#);
-        self.price(ask.0)?;
-        self.line.extend_from_slice(br#"","A":""#);
-        self.qty(ask.1)?;
-        write!(self.line, r#"","T":{now_ms},"E":{now_ms}}}}}"#)?;
-        self.summary.book_tickers += 1;
-        self.send(now_ns)
+    fn book_ticker(&mut self, now_ns: i64, bid: (i64, i64), ask: (i64, i64)) {
+        let line = self.begin_line(now_ns);
+        self.text.extend_from_slice(&self.book_ticker_head);
+        write_integer(&mut self.text, self.update_id);
+        self.raw(r#","s":""#);
+        self.text.extend_from_slice(self.symbol.as_bytes());
+        self.raw(r#"","b":""#);
+        self.price(bid.0);
+        self.raw(r#"","B":""#);
+        self.qty(bid.1);
+        self.raw(r#"","a":""#);
+        self.price(ask.0);
+        self.raw(r#"","A":""#);
+        self.qty(ask.1);
+        self.raw(r#"","T":"#);
+        self.milliseconds(now_ns);
+        self.raw(r#","E":"#);
+        self.milliseconds(now_ns);
+        self.raw("}}");
+        self.end_line(line, LineKind::BookTicker);
     }
 
     /// Sends the diff that is open; nothing where nothing changed.
-    fn depth_update(&mut self, now_ns: i64) -> io::Result<()> {
-        let Some(first_id) = self.diff_first_id.take() else { return Ok(()) };
-        write!(
-            self.line,
-            r#"{{"stream":"{}@depth@{}ms","data":{{"e":"depthUpdate","E":{},"T":{},"s":"{}","U":{first_id},"u":{},"pu":{},"b":["#,
-            self.symbol_lower,
-            self.depth_interval_ms,
-            now_ns / NANOS_PER_MILLI,
-            self.diff_last_ns / NANOS_PER_MILLI,
-            self.symbol,
-            self.update_id,
-            self.diff_previous_id
-        )?;
+    fn depth_update(&mut self, now_ns: i64) {
+        let Some(first_id) = self.diff_first_id.take() else { return };
+        let line = self.begin_line(now_ns);
+        self.text.extend_from_slice(&self.depth_update_head);
+        self.milliseconds(now_ns);
+        self.raw(r#","T":"#);
+        self.milliseconds(self.diff_last_ns);
+        self.raw(r#","s":""#);
+        self.text.extend_from_slice(self.symbol.as_bytes());
+        self.raw(r#"","U":"#);
+        write_integer(&mut self.text, first_id);
+        self.raw(r#","u":"#);
+        write_integer(&mut self.text, self.update_id);
+        self.raw(r#","pu":"#);
+        write_integer(&mut self.text, self.diff_previous_id);
         self.diff_previous_id = self.update_id;
         let [bids, asks] = std::mem::take(&mut self.diff_levels);
-        self.levels(bids.into_iter())?;
-        self.line.extend_from_slice(br#"],"a":["#);
-        self.levels(asks.into_iter())?;
-        self.line.extend_from_slice(b"]}}");
-        self.summary.depth_updates += 1;
-        self.send(now_ns)
+        self.raw(r#","b":["#);
+        self.levels(bids.into_iter());
+        self.raw(r#"],"a":["#);
+        self.levels(asks.into_iter());
+        self.raw("]}}");
+        self.end_line(line, LineKind::DepthUpdate);
     }
 
     /// Takes the book as it is; it will arrive when the exchange's clock is at `arrives_ns`.
     fn take_snapshot(&mut self, now_ns: i64, arrives_ns: i64, engine: &MatchingEngine) {
-        let now_ms = now_ns / NANOS_PER_MILLI;
-        let held = std::mem::take(&mut self.line);
-        // Writing to a `Vec` cannot fail.
-        let _ = write!(self.line, r#"{{"lastUpdateId":{},"E":{now_ms},"T":{now_ms},"bids":["#, self.update_id);
-        let _ = self.levels(engine.levels(Side::Buy).take(self.snapshot_levels));
-        self.line.extend_from_slice(br#"],"asks":["#);
-        let _ = self.levels(engine.levels(Side::Sell).take(self.snapshot_levels));
-        self.line.extend_from_slice(b"]}");
-        self.snapshot = Some((arrives_ns, std::mem::replace(&mut self.line, held)));
-    }
-
-    fn release_snapshot(&mut self, now_ns: i64) -> io::Result<()> {
-        let Some((arrives_ns, text)) = self.snapshot.take_if(|(arrives_ns, _)| *arrives_ns <= now_ns) else { return Ok(()) };
-        self.line = text;
-        self.summary.snapshots += 1;
-        self.send(arrives_ns)
-    }
-
-    fn levels(&mut self, levels: impl Iterator<Item = (i64, i64)>) -> io::Result<()> {
-        for (place, (price_ticks, qty_lots)) in levels.enumerate() {
-            self.line.extend_from_slice(if place == 0 { br#"[""# } else { br#",[""# });
-            self.price(price_ticks)?;
-            self.line.extend_from_slice(br#"",""#);
-            self.qty(qty_lots)?;
-            self.line.extend_from_slice(br#""]"#);
+        let start = self.text.len();
+        self.raw(r#"{"lastUpdateId":"#);
+        write_integer(&mut self.text, self.update_id);
+        if self.names_snapshots {
+            self.raw(r#","symbol":""#);
+            self.text.extend_from_slice(self.symbol.as_bytes());
+            self.raw(r#"""#);
         }
-        Ok(())
+        self.raw(r#","E":"#);
+        self.milliseconds(now_ns);
+        self.raw(r#","T":"#);
+        self.milliseconds(now_ns);
+        self.raw(r#","bids":["#);
+        self.levels(engine.levels(Side::Buy).take(self.snapshot_levels));
+        self.raw(r#"],"asks":["#);
+        self.levels(engine.levels(Side::Sell).take(self.snapshot_levels));
+        self.raw("]}");
+        self.snapshot = Some((arrives_ns, self.text.split_off(start)));
     }
 
-    fn price(&mut self, ticks: i64) -> io::Result<()> {
-        write_decimal(&mut self.line, ticks.saturating_mul(self.tick), PRICE_SCALE, self.price_decimals)
+    fn release_snapshot(&mut self, now_ns: i64) {
+        let Some((arrives_ns, text)) = self.snapshot.take_if(|(arrives_ns, _)| *arrives_ns <= now_ns) else { return };
+        let line = self.begin_line(arrives_ns);
+        self.text.extend_from_slice(&text);
+        self.end_line(line, LineKind::Snapshot);
     }
 
-    fn qty(&mut self, lots: i64) -> io::Result<()> {
-        write_decimal(&mut self.line, lots.saturating_mul(self.lot), QTY_SCALE, self.qty_decimals)
+    fn levels(&mut self, levels: impl Iterator<Item = (i64, i64)>) {
+        for (place, (price_ticks, qty_lots)) in levels.enumerate() {
+            self.raw(if place == 0 { r#"[""# } else { r#",[""# });
+            self.price(price_ticks);
+            self.raw(r#"",""#);
+            self.qty(qty_lots);
+            self.raw(r#""]"#);
+        }
     }
 
-    /// Writes the line with the time it is received: its way takes a while, and lines stay in order.
-    fn send(&mut self, exchange_ns: i64) -> io::Result<()> {
+    fn raw(&mut self, text: &str) {
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    fn milliseconds(&mut self, ns: i64) {
+        write_integer(&mut self.text, (ns / NANOS_PER_MILLI).unsigned_abs());
+    }
+
+    fn price(&mut self, ticks: i64) {
+        write_decimal(&mut self.text, ticks.saturating_mul(self.tick), PRICE_SCALE, self.price_decimals);
+    }
+
+    fn qty(&mut self, lots: i64) {
+        write_decimal(&mut self.text, lots.saturating_mul(self.lot), QTY_SCALE, self.qty_decimals);
+    }
+
+    /// Begins a line with the time it is received and says where: its way takes a while, and lines stay in order.
+    fn begin_line(&mut self, exchange_ns: i64) -> usize {
         let more_ns = -(1.0 - self.rng.f64()).ln() * DELAY_MEAN_MORE_NS;
         let earliest_ns = self.recv_ns + self.rng.i64(400..1_200);
         self.recv_ns = (exchange_ns + DELAY_MIN_NS + more_ns as i64).max(earliest_ns);
-        write!(self.out, "{} ", self.recv_ns)?;
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)?;
-        self.line.clear();
-        self.summary.lines += 1;
-        Ok(())
+        let start = self.text.len();
+        write_integer(&mut self.text, self.recv_ns.unsigned_abs());
+        self.text.push(b' ');
+        start
+    }
+
+    fn end_line(&mut self, start: usize, kind: LineKind) {
+        self.text.push(b'\n');
+        self.lines.push_back(ReceivedLine { recv_ns: self.recv_ns, kind, text: start..self.text.len() });
     }
 }
 
 /// Decimals that multiples of `step` need.
-fn decimals_of(step: i64, scale: i64) -> usize {
+fn decimals_of(step: i64, scale: i64) -> u32 {
     let mut decimals = 0;
     let mut unit = scale;
     while step % unit != 0 {
@@ -383,19 +540,36 @@ fn decimals_of(step: i64, scale: i64) -> usize {
     decimals
 }
 
-/// Writes a number that is not negative with exactly `decimals` decimals.
-fn write_decimal(line: &mut Vec<u8>, value: i64, scale: i64, decimals: usize) -> io::Result<()> {
-    let whole = value / scale;
-    if decimals == 0 {
-        return write!(line, "{whole}");
+/// Writes a number that is not negative with exactly `decimals` decimals, at most those of `scale`.
+fn write_decimal(text: &mut Vec<u8>, value: i64, scale: i64, decimals: u32) {
+    let value = value.unsigned_abs();
+    let power = 10u64.pow(decimals);
+    let shown = value / (scale.unsigned_abs() / power);
+    write_integer(text, shown / power);
+    if decimals > 0 {
+        let point = text.len();
+        // A one in front of the fraction keeps its leading zeros; the point takes its place.
+        write_integer(text, power + shown % power);
+        if let Some(byte) = text.get_mut(point) {
+            *byte = b'.';
+        }
     }
-    let mut fraction = value % scale;
-    let mut unit = scale;
-    for _ in 0..decimals {
-        unit /= 10;
+}
+
+/// Writes the digits of a number. Most of a capture is digits: several times faster than [`std::fmt`], and it shows.
+fn write_integer(text: &mut Vec<u8>, mut value: u64) {
+    const DIGITS_MAX: usize = 20;
+    let mut digits = [0; DIGITS_MAX];
+    let mut first = DIGITS_MAX;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+        first -= 1;
+        if value == 0 {
+            break;
+        }
     }
-    fraction /= unit.max(1);
-    write!(line, "{whole}.{fraction:0decimals$}")
+    text.extend_from_slice(&digits[first..]);
 }
 
 #[cfg(test)]
@@ -403,6 +577,7 @@ mod tests {
     use super::*;
     use flate2::read::GzDecoder;
     use serde_json::Value;
+    use std::fs::File;
     use std::io::Read;
 
     fn capture(config: &GeneratorConfig) -> (Vec<u8>, GeneratedSummary) {
@@ -473,7 +648,7 @@ mod tests {
         let lines = lines(bytes);
         assert_eq!(lines.len() as u64, summary.lines);
         assert!(lines.is_sorted_by(|a, b| a.0 < b.0));
-        let mut counts = GeneratedSummary { lines: summary.lines, ..Default::default() };
+        let mut counts = GeneratedSummary { lines: summary.lines, bytes: bytes.len() as u64, ..Default::default() };
         let mut book: Option<NaiveBook> = None;
         let mut buffered: Vec<Value> = Vec::new();
         let mut quotes: BTreeMap<i64, [i64; 4]> = BTreeMap::new();
@@ -630,6 +805,79 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_zstd_where_its_name_says_so() {
+        let config = GeneratorConfig { seconds: 2, ..Default::default() };
+        let path = tempfile::tempdir().unwrap();
+        let path = path.path().join("a.ZST");
+        generate_file(&config, &path, &mut |_| {}).unwrap();
+        assert_eq!(zstd::decode_all(File::open(&path).unwrap()).unwrap(), capture(&config).0);
+    }
+
+    #[test]
+    fn a_capture_ends_with_the_line_that_makes_it_long_enough() {
+        let whole = capture(&GeneratorConfig { seconds: 20, ..Default::default() }).0;
+        for max_bytes in [1, 100_000, 400_001] {
+            let config = GeneratorConfig { seconds: u32::MAX, max_bytes: Some(max_bytes), ..Default::default() };
+            let mut bytes = Vec::new();
+            let mut parts = Vec::new();
+            let summary = generate(&config, &mut bytes, &mut |part| parts.push(part)).unwrap();
+            assert!(whole.starts_with(&bytes) && bytes.ends_with(b"\n"));
+            assert_eq!(summary.bytes, bytes.len() as u64);
+            let last_line = bytes[..bytes.len() - 1].iter().rev().take_while(|&&byte| byte != b'\n').count() as u64 + 1;
+            assert!(summary.bytes >= max_bytes && summary.bytes - last_line < max_bytes);
+            assert!(parts.is_sorted() && parts.last() == Some(&1.0));
+        }
+        let unreached = GeneratorConfig { seconds: 20, max_bytes: Some(u64::MAX), ..Default::default() };
+        assert_eq!(capture(&unreached).0, whole);
+    }
+
+    #[test]
+    fn symbols_are_markets_of_their_own_merged_by_receive_time() {
+        let config = GeneratorConfig { seconds: 5, symbols: 10, ..Default::default() };
+        let (bytes, summary) = capture(&config);
+        assert_eq!((summary.snapshots, summary.bytes), (10, bytes.len() as u64));
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let recv_ns = |line: &str| line.split_once(' ').unwrap().0.parse::<i64>().unwrap();
+        assert!(text.lines().is_sorted_by_key(recv_ns));
+        // The first is as if it were alone, but for the name in its snapshot.
+        let alone = capture(&GeneratorConfig { symbols: 1, ..config.clone() }).0;
+        let of = |text: &str, symbol: &str| -> Vec<String> {
+            text.lines().filter(|line| line.contains(&format!("\"s\":\"{symbol}\""))).map(str::to_owned).collect()
+        };
+        assert_eq!(of(text, "BTCUSDT"), of(std::str::from_utf8(&alone).unwrap(), "BTCUSDT"));
+        let named: Vec<String> = lines(&bytes)
+            .iter()
+            .filter(|(_, line)| line["lastUpdateId"].is_i64())
+            .map(|(_, line)| line["symbol"].as_str().unwrap().to_owned())
+            .collect();
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!((named.len(), sorted.len()), (10, 10));
+        let mut first_quotes = Vec::new();
+        for place in 2..=10 {
+            let lines = of(text, &format!("SIM{place}USDT"));
+            assert!(lines.len() > 300 && lines.iter().all(|line| line.contains(&format!("sim{place}usdt@"))));
+            let price =
+                lines.iter().find_map(|line| line.split_once("\"b\":\"")?.1.split_once('.')).unwrap().0.parse::<u64>().unwrap();
+            first_quotes.push((price + 5_000) / 10_000 * 10_000);
+        }
+        assert_eq!(first_quotes, [2, 3, 4, 5, 6, 7, 8, 2, 3].map(|times| times * 60_000));
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        let written = |value: u64| {
+            let mut text = Vec::new();
+            write_integer(&mut text, value);
+            String::from_utf8(text).unwrap()
+        };
+        for value in [0, 9, 10, 99, 100, 1_735_689_600_001_500_000, u64::MAX] {
+            assert_eq!(written(value), value.to_string());
+        }
+    }
+
+    #[test]
     fn other_ticks_and_lots_are_written_exactly() {
         let config = GeneratorConfig {
             seconds: 2,
@@ -671,6 +919,8 @@ mod tests {
             (GeneratorConfig { lot: Qty(i64::MAX), ..good.clone() }, "lot"),
             (GeneratorConfig { start_price: Price(PRICE_SCALE), ..good.clone() }, "start_price"),
             (GeneratorConfig { start_price: Price(i64::MAX), tick: Price(i64::MAX / 100_000), ..good.clone() }, "start_price"),
+            (GeneratorConfig { symbols: 0, ..good.clone() }, "symbols"),
+            (GeneratorConfig { symbol: "SIM3USDT".to_owned(), symbols: 3, ..good.clone() }, "further"),
             (GeneratorConfig { depth_interval_ms: 0, ..good.clone() }, "depth_interval_ms"),
             (GeneratorConfig { snapshot_levels: 0, ..good.clone() }, "snapshot_levels"),
         ] {

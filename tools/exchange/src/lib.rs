@@ -20,16 +20,26 @@
 //! than it does outside; the spread is seldom above three ticks; nobody reacts to our orders; the wire never loses or reorders a
 //! message, and its delay has no long tail. A figure found here says that the pipeline works, never that a strategy pays.
 //!
+//! With [`GeneratorConfig::symbols`] there are several such markets in one capture, and with [`GeneratorConfig::max_bytes`] it is as
+//! long as a test of memory or throughput needs.
+//!
+//! The same agents on NASDAQ, where they also replace and reduce orders: [`itch_capture`] writes every order as ITCH 5.0 messages in
+//! MoldUDP64 packets, loses, repeats and swaps packets on the way, and tells what a reader should find.
+//!
 //! # A venue for a replay
 //! [`SimulatedVenue`] takes our orders during a replay, of a generated capture or a real one, and fills them after a configured
 //! latency against its own copy of the book, with queue positions, fees, and no liquidity taken twice. Its rules, and what is
 //! optimistic about them, stand at the type.
 
 mod agents;
+mod byte_size;
 mod capture;
+pub mod itch_capture;
 mod matching_engine;
+mod output_file;
 mod simulated_venue;
 
+pub use byte_size::parse_byte_size;
 pub use capture::{GeneratedSummary, GeneratorConfig, generate, generate_file};
 pub use matching_engine::{EngineEvent, EngineRefusal, EngineRequest, MatchingEngine, OrderType};
 pub use simulated_venue::{SimulatedVenue, SimulatedVenueConfig, VenueConfigError};

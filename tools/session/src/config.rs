@@ -167,7 +167,8 @@ pub struct VenueSection {
 pub struct TopologySection {
     /// `fused` (both groups on one core) or `split` (one core each).
     pub mode: String,
-    /// Cores to pin to, in order: ingest (or both groups), trade (split only). Empty: no pinning; the cold path is never pinned.
+    /// Cores to pin to: one where fused; ingest's and trade's, two different ones, where split. Empty: no pinning. The cold path is
+    /// never pinned.
     pub cores: Vec<usize>,
 }
 
@@ -375,6 +376,16 @@ impl Config {
         range(between(self.venue.maker_fee_bps, -100.0, 1_000.0), "venue.maker_fee_bps", "must be -100 to 1000")?;
         range(between(self.venue.taker_fee_bps, -100.0, 1_000.0), "venue.taker_fee_bps", "must be -100 to 1000")?;
         range(matches!(self.topology.mode.as_str(), "fused" | "split"), "topology.mode", "must be `fused` or `split`")?;
+        range(
+            match self.topology.cores.as_slice() {
+                [] => true,
+                [_] => self.topology.mode == "fused",
+                [ingest, trade] => self.topology.mode == "split" && ingest != trade,
+                _ => false,
+            },
+            "topology.cores",
+            "must name one core where the mode is `fused`, two different ones where it is `split`, or none",
+        )?;
         range(between(self.parameters.window_ms, 1.0, 86_400_000.0), "parameters.window_ms", "must be 1 to 86400000")?;
         range(
             between(self.parameters.lag_ms, 0.0, 8.0 * self.parameters.window_ms),
@@ -559,6 +570,9 @@ mod tests {
             ("[risk]\nopen_orders_max = 65\n", "risk.open_orders_max"),
             ("[venue]\norder_latency_us = 0.0\n", "venue.order_latency_us"),
             ("[topology]\nmode = \"both\"\n", "topology.mode"),
+            ("[topology]\ncores = [0, 1]\n", "topology.cores"),
+            ("[topology]\nmode = \"split\"\ncores = [1]\n", "topology.cores"),
+            ("[topology]\nmode = \"split\"\ncores = [1, 1]\n", "topology.cores"),
             ("[model]\nengine = \"gpu\"\n", "model.engine"),
             ("[parameters]\nlag_ms = 90000.0\n", "parameters.lag_ms"),
             ("[decision]\nentry = nan\n", "decision.entry"),

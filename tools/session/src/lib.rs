@@ -7,6 +7,7 @@
 pub mod assembly;
 pub mod capture;
 pub mod config;
+pub mod features;
 pub mod format;
 pub mod html;
 pub mod model;

@@ -7,6 +7,7 @@ use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
 use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
+use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
 use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
@@ -60,7 +61,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn of(capture: &Capture, lines: u64) -> Progress {
+    pub(crate) fn of(capture: &Capture, lines: u64) -> Progress {
         Progress { bytes_read: capture.bytes_read(), bytes_total: capture.bytes_total(), lines }
     }
 }
@@ -83,6 +84,9 @@ pub enum SessionError {
     /// The cold path.
     #[error(transparent)]
     Cold(#[from] ColdError),
+    /// A table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),

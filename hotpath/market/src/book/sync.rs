@@ -15,6 +15,7 @@
 //! normal): old when `u < L`, joins when `pu <= L <= u`, continues when `pu` equals the last `u`. `pu <= L` contains the venue's
 //! documented `U <= L`, and also holds for the quiet symbol whose first message after the snapshot begins beyond it.
 
+use super::best_change::BestChange;
 use super::l2::L2Book;
 use crate::decode::{DepthMessage, LevelChange, SnapshotMessage};
 use crate::event::{EventFlags, EventKind, Side};
@@ -62,16 +63,20 @@ pub enum SyncOutcome {
     SnapshotLoaded,
     /// A snapshot that a synced book has no use for.
     SnapshotUnneeded,
+    /// Applied, and more of the same event follows: the book may not be looked at before it has come.
+    Partial,
+    /// Of no use to the book as it is: it waits for a snapshot that this could not be joined to, or is of another kind.
+    Unused,
 }
 
-/// Counts kept by a [`BookSync`].
+/// Counts kept by a [`BookSync`], a [`super::StreamSync`] or an [`super::OrderSync`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SyncCounters {
     /// Breaks in the chain of update ids.
     pub gaps: u64,
     /// Times the book came back into sync after having been in sync before.
     pub resyncs: u64,
-    /// Depth messages older than the book (duplicates, or from before the snapshot).
+    /// Messages older than the book (duplicates, or from before the snapshot).
     pub old: u64,
     /// Snapshots that could not be joined.
     pub snapshots_too_old: u64,
@@ -79,6 +84,18 @@ pub struct SyncCounters {
     pub crossed: u64,
     /// Times a fixed buffer was too small.
     pub overruns: u64,
+    /// Times the feed's numbering began anew and the book with it.
+    pub restarts: u64,
+    /// Checksums of the venue compared with the book.
+    pub checksums_compared: u64,
+    /// Checksums that differed.
+    pub checksum_mismatches: u64,
+    /// Changes of orders that are not at rest: from before the book began, or taken out already.
+    pub unknown_orders: u64,
+    /// Order messages that contradict the book: an id that rests already, more taken than rests, no quantity.
+    pub contradictions: u64,
+    /// Orders that would have crossed the book when they came, and were kept out of it until they would not.
+    pub withheld: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -258,20 +275,12 @@ impl BookSync {
 
     #[inline]
     fn apply_synced(&mut self, final_id: u64, levels: &[LevelChange], emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        // Levels better than the best one changed are as they were, so how many they are is told by the book after the message.
-        let mut best_changed: [Option<Price>; 2] = [None; 2];
+        let mut best_changed = BestChange::default();
         let last = levels.len().wrapping_sub(1);
         for (place, change) in levels.iter().enumerate() {
             match self.book.set(change.side, change.price, change.qty) {
                 Ok(false) => {}
-                Ok(true) => {
-                    let best = &mut best_changed[change.side as usize];
-                    *best = Some(match (*best, change.side) {
-                        (None, _) => change.price,
-                        (Some(best), Side::Buy) => best.max(change.price),
-                        (Some(best), Side::Sell) => best.min(change.price),
-                    });
-                }
+                Ok(true) => best_changed.note(change),
                 Err(_) => return self.overrun(emit),
             }
             let flags = if place == last { EventFlags::BATCH_END } else { EventFlags::NONE };
@@ -282,8 +291,7 @@ impl BookSync {
             self.counters.crossed += 1;
             return self.go_stale(StaleReason::Crossed, emit);
         }
-        let better = |side: Side| best_changed[side as usize].map(|price| self.book.better_levels(side, price));
-        SyncOutcome::Applied([better(Side::Buy), better(Side::Sell)].into_iter().flatten().min())
+        SyncOutcome::Applied(best_changed.better_levels(&self.book))
     }
 
     fn enter_synced(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
@@ -388,11 +396,11 @@ fn continues(first_id: u64, previous_id: Option<u64>, last_id: u64) -> bool {
 }
 
 #[inline]
-fn level_event(change: &LevelChange, id: u64, flags: EventFlags) -> BookEvent {
+pub(super) fn level_event(change: &LevelChange, id: u64, flags: EventFlags) -> BookEvent {
     BookEvent { kind: EventKind::LevelSet, side: change.side, price: change.price, qty: change.qty, id, flags }
 }
 
-fn mark(kind: EventKind, id: u64, flags: EventFlags) -> BookEvent {
+pub(super) fn mark(kind: EventKind, id: u64, flags: EventFlags) -> BookEvent {
     BookEvent { kind, side: Side::Buy, price: Price::ZERO, qty: Qty::ZERO, id, flags }
 }
 

@@ -6,21 +6,26 @@
 use super::json::{JsonReader, after};
 use super::scan::Scanner;
 use super::{
-    DecodeError, DecodeSink, Decoder, DepthMessage, EventName, Ignored, LevelChange, LiquidationMessage, MESSAGE_LEVELS_MAX,
-    MarkMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage, VenueEvidence,
+    AggregateTradeMessage, BarMessage, DecodeError, DecodeSink, Decoder, DepthMessage, EventName, Ignored, LevelChange,
+    LiquidationMessage, MESSAGE_LEVELS_MAX, MarkMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage, VenueEvidence,
 };
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
 use crate::frame::{Bbo, Level};
 use crate::instrument::Exchange;
-use crate::time::{TimeUnit, Timestamp};
+use crate::time::{NANOS_PER_SECOND, TimeUnit, Timestamp};
 use simd_json::{Node, StaticNode};
+
+/// Room for a symbol; the longest are those of dated futures and index baskets.
+const SYMBOL_BYTES: usize = 64;
 
 /// Decodes every Binance market; which one a message comes from makes no difference to its form.
 pub struct BinanceDecoder {
     scanner: Scanner,
     reader: JsonReader,
     levels: Vec<LevelChange>,
+    /// The upper-case symbol of a stream's name, for the one message that has no other.
+    symbol: String,
 }
 
 impl Default for BinanceDecoder {
@@ -32,7 +37,12 @@ impl Default for BinanceDecoder {
 impl BinanceDecoder {
     /// A decoder with its memory taken.
     pub fn new() -> BinanceDecoder {
-        BinanceDecoder { scanner: Scanner::detect(), reader: JsonReader::new(), levels: Vec::with_capacity(MESSAGE_LEVELS_MAX) }
+        BinanceDecoder {
+            scanner: Scanner::detect(),
+            reader: JsonReader::new(),
+            levels: Vec::with_capacity(MESSAGE_LEVELS_MAX),
+            symbol: String::with_capacity(SYMBOL_BYTES),
+        }
     }
 
     /// What a message tells of its venue, whether or not it is of use otherwise.
@@ -49,9 +59,9 @@ impl BinanceDecoder {
         raw: &[u8],
         use_message: &mut impl FnMut(&Message<'_>) -> T,
     ) -> Result<T, DecodeError> {
-        let levels = &mut self.levels;
+        let (levels, symbol) = (&mut self.levels, &mut self.symbol);
         self.reader.read(raw, |nodes| {
-            let message = Envelope::open(nodes)?.message(nodes, levels)?;
+            let message = Envelope::open(nodes)?.message(nodes, levels, symbol)?;
             Ok(use_message(&message))
         })
     }
@@ -96,6 +106,11 @@ struct Fields {
     market: usize,
     order: usize,
     order_side: usize,
+    first_trade_id: usize,
+    last_trade_id: usize,
+    bar: usize,
+    index_price: usize,
+    funding_rate: usize,
     is_control: bool,
 }
 
@@ -127,17 +142,25 @@ impl<'a> Envelope<'a> {
         Ok(Envelope { stream, fields: Fields::find(nodes, payload) })
     }
 
-    fn message<'l>(&self, nodes: &[Node<'a>], levels: &'l mut Vec<LevelChange>) -> Result<Message<'l>, DecodeError>
+    fn message<'l>(
+        &self,
+        nodes: &[Node<'a>],
+        levels: &'l mut Vec<LevelChange>,
+        symbol: &'l mut String,
+    ) -> Result<Message<'l>, DecodeError>
     where
         'a: 'l,
     {
         let fields = &self.fields;
         if fields.last_update_id != 0 {
-            return match self.stream {
-                // In a stream this is `depth5/10/20`: the best levels over and over, not a snapshot to start from.
-                Some(_) => Ok(Message::Ignored(Ignored::PartialDepth)),
-                None => fields.snapshot(nodes, levels).map(Message::Snapshot),
-            };
+            let snapshot = fields.snapshot(nodes, levels)?;
+            let Some(stream) = self.stream else { return Ok(Message::Snapshot(snapshot)) };
+            // In a stream this is `depth5/10/20`: the best levels over and over, not a snapshot to start from.
+            symbol.clear();
+            symbol.extend(
+                stream.chars().take_while(|&char| char != '@').take(SYMBOL_BYTES / 4).map(|char| char.to_ascii_uppercase()),
+            );
+            return Ok(Message::PartialDepth(SnapshotMessage { symbol: snapshot.symbol.or(Some(symbol)), ..snapshot }));
         }
         let Some(event) = string(nodes, fields.event) else {
             return if fields.final_id != 0 && fields.bid_qty != 0 {
@@ -151,7 +174,13 @@ impl<'a> Envelope<'a> {
         };
         match event {
             "depthUpdate" if self.stream.is_some_and(|stream| is_partial_depth(stream.as_bytes())) => {
-                Ok(Message::Ignored(Ignored::PartialDepth))
+                let depth = fields.depth(nodes, levels)?;
+                Ok(Message::PartialDepth(SnapshotMessage {
+                    symbol: Some(depth.symbol),
+                    last_id: depth.final_id,
+                    exchange_ns: depth.exchange_ns,
+                    levels: depth.levels,
+                }))
             }
             "depthUpdate" => fields.depth(nodes, levels).map(Message::Depth),
             "bookTicker" => fields.quote(nodes).map(Message::Quote),
@@ -161,10 +190,11 @@ impl<'a> Envelope<'a> {
             "trade" => fields.trade(nodes).map(Message::Trade),
             "markPriceUpdate" => fields.mark(nodes).map(Message::Mark),
             "forceOrder" => fields.liquidation(nodes).map(Message::Liquidation),
-            "aggTrade" => Ok(Message::Ignored(Ignored::AggregateTrade)),
-            "kline" | "continuous_kline" | "indexPrice_kline" | "markPrice_kline" => Ok(Message::Ignored(Ignored::Kline)),
-            "24hrTicker" | "24hrMiniTicker" | "1hTicker" | "4hTicker" | "1dTicker" | "avgPrice" | "indexPriceUpdate"
-            | "compositeIndex" | "assetIndexUpdate" | "referencePrice" => Ok(Message::Ignored(Ignored::Ticker)),
+            "aggTrade" => fields.aggregate_trade(nodes).map(Message::AggregateTrade),
+            "kline" => fields.bar(nodes).map(Message::Bar),
+            "continuous_kline" | "indexPrice_kline" | "markPrice_kline" | "24hrTicker" | "24hrMiniTicker" | "1hTicker"
+            | "4hTicker" | "1dTicker" | "avgPrice" | "indexPriceUpdate" | "compositeIndex" | "assetIndexUpdate"
+            | "referencePrice" => Ok(Message::Ignored(Ignored::Ticker)),
             "serverShutdown" | "contractInfo" => Ok(Message::Ignored(Ignored::Control)),
             "blockTrade" => Ok(Message::Ignored(Ignored::OffBookTrade)),
             other => Err(DecodeError::UnknownEvent(EventName::new(other))),
@@ -189,6 +219,11 @@ impl Fields {
                 "B" => fields.bid_qty = value,
                 "A" => fields.ask_qty = value,
                 "t" => fields.trade_id = value,
+                "f" => fields.first_trade_id = value,
+                "l" => fields.last_trade_id = value,
+                "k" => fields.bar = value,
+                "i" => fields.index_price = value,
+                "r" => fields.funding_rate = value,
                 "p" => fields.price = value,
                 "q" => fields.qty = value,
                 "X" => fields.trade_kind = value,
@@ -277,9 +312,24 @@ impl Fields {
     }
 
     fn trade<'a>(&self, nodes: &[Node<'a>]) -> Result<TradeMessage<'a>, DecodeError> {
+        self.trade_with_id(nodes, required_unsigned(nodes, self.trade_id, "t")?)
+    }
+
+    fn aggregate_trade<'a>(&self, nodes: &[Node<'a>]) -> Result<AggregateTradeMessage<'a>, DecodeError> {
+        // `a` is the aggregate's id here.
+        let trade = self.trade_with_id(nodes, required_unsigned(nodes, self.asks, "a")?)?;
+        let first_trade_id = required_unsigned(nodes, self.first_trade_id, "f")?;
+        let last_trade_id = required_unsigned(nodes, self.last_trade_id, "l")?;
+        if first_trade_id > last_trade_id {
+            return Err(DecodeError::OutOfRange("f"));
+        }
+        Ok(AggregateTradeMessage { trade, first_trade_id, last_trade_id })
+    }
+
+    fn trade_with_id<'a>(&self, nodes: &[Node<'a>], id: u64) -> Result<TradeMessage<'a>, DecodeError> {
         Ok(TradeMessage {
             symbol: required_string(nodes, self.symbol, "s")?,
-            id: required_unsigned(nodes, self.trade_id, "t")?,
+            id,
             price: read_price(nodes, self.price, "p").and_then(|price| above_zero(price, "p"))?,
             qty: read_qty(nodes, self.qty, "q")?,
             aggressor: match nodes.get(self.buyer_is_maker).filter(|_| self.buyer_is_maker != 0) {
@@ -296,8 +346,62 @@ impl Fields {
         Ok(MarkMessage {
             symbol: required_string(nodes, self.symbol, "s")?,
             price: read_price(nodes, self.price, "p")?,
-            // `T` is the next funding time here.
+            index_price: if self.index_price == 0 { None } else { Some(read_price(nodes, self.index_price, "i")?) },
+            funding_rate: self.funding_rate(nodes)?,
+            // `T` is the next funding time here; dated futures have none and send 0.
+            next_funding_ns: match unsigned(nodes, self.transaction_time) {
+                None | Some(0) => 0,
+                Some(time) => time_ns(time).ok_or(DecodeError::OutOfRange("T"))?,
+            },
             exchange_ns: read_time(nodes, self.event_time, "E")?,
+        })
+    }
+
+    /// The funding rate in 1e-9; dated futures have none and send an empty string.
+    fn funding_rate(&self, nodes: &[Node<'_>]) -> Result<Option<i64>, DecodeError> {
+        if self.funding_rate == 0 {
+            return Ok(None);
+        }
+        match required_string(nodes, self.funding_rate, "r")? {
+            "" => Ok(None),
+            rate => Price::parse(rate.as_bytes()).map(|rate| Some(rate.0)).map_err(|error| DecodeError::Decimal("r", error)),
+        }
+    }
+
+    fn bar<'a>(&self, nodes: &[Node<'a>]) -> Result<BarMessage<'a>, DecodeError> {
+        let symbol = required_string(nodes, self.symbol, "s")?;
+        if self.bar == 0 {
+            return Err(DecodeError::Missing("k"));
+        }
+        let mut bar = BarFields::default();
+        for (key, value) in entries(nodes, self.bar) {
+            match key {
+                "t" => bar.open_time = value,
+                "i" => bar.interval = value,
+                "o" => bar.open = value,
+                "h" => bar.high = value,
+                "l" => bar.low = value,
+                "c" => bar.close = value,
+                "v" => bar.volume = value,
+                "x" => bar.is_closed = value,
+                _ => {}
+            }
+        }
+        let is_closed = match nodes.get(bar.is_closed).filter(|_| bar.is_closed != 0) {
+            Some(Node::Static(StaticNode::Bool(is_closed))) => *is_closed,
+            Some(_) => return Err(DecodeError::WrongType("k.x")),
+            None => return Err(DecodeError::Missing("k.x")),
+        };
+        Ok(BarMessage {
+            symbol,
+            open_ns: read_time(nodes, bar.open_time, "k.t")?,
+            interval_ns: interval_ns(required_string(nodes, bar.interval, "k.i")?).ok_or(DecodeError::OutOfRange("k.i"))?,
+            open: read_price(nodes, bar.open, "k.o")?,
+            high: read_price(nodes, bar.high, "k.h")?,
+            low: read_price(nodes, bar.low, "k.l")?,
+            close: read_price(nodes, bar.close, "k.c")?,
+            volume: read_qty(nodes, bar.volume, "k.v")?,
+            is_closed,
         })
     }
 
@@ -327,6 +431,35 @@ impl Fields {
             read_time(nodes, self.event_time, "E")
         }
     }
+}
+
+/// Where the fields of a bar are; 0 stands for "absent".
+#[derive(Default)]
+struct BarFields {
+    open_time: usize,
+    interval: usize,
+    open: usize,
+    high: usize,
+    low: usize,
+    close: usize,
+    volume: usize,
+    is_closed: usize,
+}
+
+/// Nanoseconds in `1s`, `15m`, `4h`, `3d`, `1w`; 0 for `1M`, a calendar month.
+fn interval_ns(text: &str) -> Option<i64> {
+    let unit = text.chars().next_back()?;
+    let count: i64 = text[..text.len() - unit.len_utf8()].parse().ok().filter(|count| (1..=1_000).contains(count))?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        'M' => 0,
+        _ => return None,
+    };
+    Some(count * seconds * NANOS_PER_SECOND)
 }
 
 /// Whether a stream is `<symbol>@depth5`, `10` or `20`, at any speed.

@@ -1,72 +1,93 @@
-//! The shape of the book at rest: which side is heavier, and where its weight lies.
+//! Which side of the book is heavier.
 
-use super::registry::{FeatureSpec, Unit};
+use super::registry::{FeatureSpec, FeatureWindow, Unit, spec};
+use super::window::SlidingSums;
 use crate::book::{DepthView, TOP_LEVELS};
-use crate::frame::Level;
+use crate::time::Timestamp;
 
-pub(super) const SPECS: [FeatureSpec; 5] = [
-    imbalance_spec("imbalance_1", "(b - a) / (b + a), quantities of bids and asks at the best level; 0 for an empty book"),
-    imbalance_spec("imbalance_5", "(b - a) / (b + a), quantities of bids and asks over 5 levels; 0 for an empty book"),
-    imbalance_spec("imbalance_10", "(b - a) / (b + a), quantities of bids and asks over 10 levels; 0 for an empty book"),
-    FeatureSpec {
-        name: "depth_slope_log_ratio",
-        version: 1,
-        unit: Unit::Log,
-        window: None,
-        formula: "ln(slope of bids / slope of asks), slope = quantity over 10 levels / distance of the last of them from the mid; \
-                  0 while a side is empty or not beyond the mid",
-        source: "after the order book slope of Naes and Skjeltorp 2006",
-    },
-    FeatureSpec {
-        name: "depth_ratio_log",
-        version: 1,
-        unit: Unit::Log,
-        window: None,
-        formula: "ln(quantity of both sides over 10 levels / at the best level); 0 while a side is empty",
-        source: "share of depth behind the best prices",
-    },
+pub(super) const SPECS: [FeatureSpec; 4] = [
+    imbalance_spec("imbalance_1", 1),
+    imbalance_spec("imbalance_5", 5),
+    imbalance_spec("imbalance_10", 10),
+    spec(
+        "imbalance_5_change_10s",
+        1,
+        Unit::Ratio,
+        Some(FeatureWindow::Seconds(10)),
+        "imbalance_5 - its mean over the window's book batches; 0 without any",
+        "imbalance against its recent level",
+    ),
 ];
 
-const fn imbalance_spec(name: &'static str, formula: &'static str) -> FeatureSpec {
-    FeatureSpec { name, version: 1, unit: Unit::Ratio, window: None, formula, source: "Cao, Hansch and Wang 2009" }
+const fn imbalance_spec(name: &'static str, levels: u32) -> FeatureSpec {
+    spec(
+        name,
+        1,
+        Unit::Ratio,
+        Some(FeatureWindow::Levels(levels)),
+        "(b - a) / (b + a), quantities of bids and asks over the best levels; 0 for an empty book",
+        "Cao, Hansch and Wang 2009",
+    )
 }
 
 /// `(b - a) / (b + a)` of the quantities over the best `levels` of each side, from -1 (only asks) to 1 (only bids); 0 where
 /// there are none (Cao, Hansch and Wang 2009).
 #[inline]
 pub fn imbalance(view: &DepthView, levels: usize) -> f64 {
-    let (bid, ask) = (quantity(&view.bids, levels), quantity(&view.asks, levels));
-    let total = bid + ask;
-    if total > 0.0 { (bid - ask) / total } else { 0.0 }
+    Depths::of(view).imbalance(levels.min(TOP_LEVELS))
 }
 
-pub(super) fn values(view: &DepthView, book_mid: Option<f64>) -> [f64; SPECS.len()] {
-    let [slope, ratio] = book_mid.map_or([0.0, 0.0], |mid| [slope_log_ratio(view, mid), depth_ratio_log(view)]);
-    [imbalance(view, 1), imbalance(view, 5), imbalance(view, TOP_LEVELS), slope, ratio]
+/// The quantities of the best levels in fixed-point units, for all families that weigh the book: read off once a batch.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Depths {
+    pub(super) bids: [f64; TOP_LEVELS],
+    pub(super) asks: [f64; TOP_LEVELS],
 }
 
-fn slope_log_ratio(view: &DepthView, mid: f64) -> f64 {
-    let last_price = |side: &[Level], count: usize| side.iter().take(count).next_back().map_or(mid, |level| level.price.to_f64());
-    let bid_distance = mid - last_price(&view.bids, view.bid_levels);
-    let ask_distance = last_price(&view.asks, view.ask_levels) - mid;
-    if bid_distance > 0.0 && ask_distance > 0.0 {
-        let (bid, ask) = (quantity(&view.bids, TOP_LEVELS), quantity(&view.asks, TOP_LEVELS));
-        log_ratio(bid / bid_distance, ask / ask_distance)
-    } else {
-        0.0
+impl Depths {
+    pub(super) fn of(view: &DepthView) -> Depths {
+        Depths { bids: view.bids.map(|level| level.qty.0 as f64), asks: view.asks.map(|level| level.qty.0 as f64) }
+    }
+
+    /// Of both sides.
+    pub(super) fn total(&self) -> f64 {
+        self.bids.iter().sum::<f64>() + self.asks.iter().sum::<f64>()
+    }
+
+    #[inline]
+    fn imbalance(&self, levels: usize) -> f64 {
+        let (bid, ask) = (self.bids[..levels].iter().sum::<f64>(), self.asks[..levels].iter().sum::<f64>());
+        let total = bid + ask;
+        if total > 0.0 { (bid - ask) / total } else { 0.0 }
     }
 }
 
-fn depth_ratio_log(view: &DepthView) -> f64 {
-    let both = |levels| quantity(&view.bids, levels) + quantity(&view.asks, levels);
-    log_ratio(both(TOP_LEVELS), both(1))
+#[derive(Clone, Debug)]
+pub(super) struct Imbalance {
+    latest: [f64; 3],
+    /// Over 5 levels, and 1 for each batch.
+    over_10s: SlidingSums<2>,
 }
 
-fn log_ratio(above: f64, below: f64) -> f64 {
-    if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 }
-}
+impl Imbalance {
+    pub(super) fn new() -> Self {
+        Imbalance { latest: [0.0; 3], over_10s: SlidingSums::new(10) }
+    }
 
-#[inline]
-fn quantity(side: &[Level; TOP_LEVELS], levels: usize) -> f64 {
-    side.iter().take(levels).map(|level| level.qty.0 as f64).sum()
+    #[inline]
+    pub(super) fn on_book(&mut self, now: Timestamp, depths: &Depths) {
+        self.latest = [depths.imbalance(1), depths.imbalance(5), depths.imbalance(TOP_LEVELS)];
+        self.over_10s.add(now, [self.latest[1], 1.0]);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.latest = [0.0; 3];
+        self.over_10s.clear();
+    }
+
+    pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
+        let [sum, batches] = self.over_10s.sums(now);
+        let [over_1, over_5, over_10] = self.latest;
+        [over_1, over_5, over_10, if batches > 0.0 { over_5 - sum / batches } else { 0.0 }]
+    }
 }

@@ -10,23 +10,31 @@
 //!
 //! Time windows are 64 buckets wide, the newest one under way, with edges on multiples of a 64th of the window since the epoch:
 //! a window of 1 s at `now` holds the events of the last 0.984 s to 1 s.
+//! Windows of bars are over bars of [`BAR_TRADES`] trades.
 
+mod bar_impact;
+mod bar_volatility;
+mod calendar;
 mod engine;
+pub mod estimators;
 mod imbalance;
 mod intensity;
 mod ofi;
 mod quote;
 mod registry;
+mod shape;
 mod spread;
-mod trade_imbalance;
+mod trade_flow;
 mod volatility;
 mod vpin;
-mod window;
+pub(crate) mod window;
 
 pub use engine::{FeatureConfig, FeatureEngine};
 pub use imbalance::imbalance;
 pub use ofi::{mean_depth, order_flow};
 pub use quote::microprice;
 pub use registry::{FEATURE_COUNT, FeatureSpec, FeatureWindow, Unit, features_hash, index_of, registry, registry_hash};
-pub use spread::effective_spread;
-pub use vpin::{CALIBRATION_TRADES, TRADES_PER_BUCKET, Vpin};
+pub use vpin::{CALIBRATION_TRADES, TRADES_PER_BUCKET, Vpin, bulk_buy_share};
+
+/// Trades of the bars that features are computed from.
+pub const BAR_TRADES: u64 = 25;

@@ -1,6 +1,6 @@
 //! What each feature is, in the order that frames, manifests and models share.
 
-use super::{imbalance, intensity, ofi, quote, spread, trade_imbalance, volatility, vpin};
+use super::{bar_impact, bar_volatility, calendar, imbalance, intensity, ofi, quote, shape, spread, trade_flow, volatility, vpin};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -13,52 +13,82 @@ pub struct FeatureSpec {
     pub version: u16,
     /// Unit of the value.
     pub unit: Unit,
-    /// What the value looks back on; `None` for the state at the tick.
+    /// What the value is computed over; `None` for the state at the tick.
     pub window: Option<FeatureWindow>,
-    /// How it is computed, and its value while it cannot be.
+    /// How it is computed, and its value while it cannot be. Features of one formula over several windows have it word for word.
     pub formula: &'static str,
     /// Where the formula is from.
     pub source: &'static str,
 }
 
+/// A spec in one line, its parts in the order of the fields.
+pub(super) const fn spec(
+    name: &'static str,
+    version: u16,
+    unit: Unit,
+    window: Option<FeatureWindow>,
+    formula: &'static str,
+    source: &'static str,
+) -> FeatureSpec {
+    FeatureSpec { name, version, unit, window, formula, source }
+}
+
 /// Unit of a feature.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unit {
-    /// 1e-4 of the mid price.
+    /// 1e-4 of the price.
     BasisPoints,
+    /// 1e-4 of the price over the square root of a second: the scale on which moves over different times compare.
+    BasisPointsPerRootSecond,
     /// A quotient of like quantities.
     Ratio,
-    /// A natural logarithm.
+    /// A logarithm.
     Log,
+    /// A plain number.
+    Number,
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Unit::BasisPoints => "bps",
+            Unit::BasisPointsPerRootSecond => "bps/s^0.5",
             Unit::Ratio => "ratio",
             Unit::Log => "log",
+            Unit::Number => "number",
         })
     }
 }
 
-/// What a feature looks back on.
+/// What a feature is computed over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FeatureWindow {
     /// So many seconds of logical time.
     Seconds(u32),
+    /// A period of so many seconds, from the epoch on.
+    Period(u32),
     /// Exponentially weighted trades: the newest weighs one part in so many.
     Trades(u32),
+    /// So many book batches.
+    Batches(u32),
+    /// So many bars of [`BAR_TRADES`](super::BAR_TRADES) trades.
+    Bars(u32),
     /// So many full buckets of equal traded volume (the default; see [`FeatureConfig`](super::FeatureConfig)).
     VolumeBuckets(u32),
+    /// So many best levels of each side.
+    Levels(u32),
 }
 
 impl fmt::Display for FeatureWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FeatureWindow::Seconds(count) => f.pad(&format!("{count} s")),
+            FeatureWindow::Period(count) => f.pad(&format!("{count} s cycle")),
             FeatureWindow::Trades(count) => f.pad(&format!("{count} trades")),
+            FeatureWindow::Batches(count) => f.pad(&format!("{count} batches")),
+            FeatureWindow::Bars(count) => f.pad(&format!("{count} bars")),
             FeatureWindow::VolumeBuckets(count) => f.pad(&format!("{count} buckets")),
+            FeatureWindow::Levels(count) => f.pad(&format!("{count} levels")),
         }
     }
 }
@@ -74,15 +104,19 @@ pub const FEATURE_COUNT: usize = {
 };
 
 /// Every family, in the order in which the engine writes them.
-const FAMILIES: [&[FeatureSpec]; 8] = [
+const FAMILIES: [&[FeatureSpec]; 12] = [
     &spread::SPECS,
     &quote::SPECS,
     &imbalance::SPECS,
+    &shape::SPECS,
     &ofi::SPECS,
-    &trade_imbalance::SPECS,
+    &trade_flow::SPECS,
     &vpin::SPECS,
+    &bar_impact::SPECS,
     &volatility::SPECS,
+    &bar_volatility::SPECS,
     &intensity::SPECS,
+    &calendar::SPECS,
 ];
 
 static REGISTRY: [FeatureSpec; FEATURE_COUNT] = {
@@ -133,7 +167,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found_at_their_place() {
-        assert_eq!(registry().len(), 24);
+        const { assert!(FEATURE_COUNT >= 80) };
         const { assert!(FEATURE_COUNT <= FEATURES_MAX) };
         let names: BTreeSet<&str> = registry().iter().map(|spec| spec.name).collect();
         assert_eq!(names.len(), FEATURE_COUNT);

@@ -231,19 +231,11 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
         let state = &mut *self.state;
         let decoded = state.stopwatch.start();
         state.latencies.record(Stage::Decode, state.stopwatch.between_ns(self.started, decoded));
-        let symbol = match message {
-            Message::Depth(depth) => Some(depth.symbol),
-            Message::Snapshot(snapshot) => snapshot.symbol,
-            Message::Trade(trade) => Some(trade.symbol),
-            Message::Quote(quote) => Some(quote.symbol),
-            Message::Mark(mark) => Some(mark.symbol),
-            Message::Liquidation(liquidation) => Some(liquidation.symbol),
-            Message::Ignored(_) => {
-                state.counters.ignored += 1;
-                return;
-            }
-        };
-        let id = match state.instrument(self.source, symbol) {
+        if let Message::Ignored(_) | Message::PartialDepth(_) | Message::AggregateTrade(_) | Message::Bar(_) = message {
+            state.counters.ignored += 1;
+            return;
+        }
+        let id = match state.instrument(self.source, message.symbol()) {
             Ok(id) => id,
             Err(error) => {
                 self.result = Err(error);
@@ -269,7 +261,7 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
                 let event = state.event(id, EventKind::Liquidation, order.side, order.price, order.qty, 0, order.exchange_ns);
                 self.out.event(&event);
             }
-            Message::Ignored(_) => {}
+            _ => state.counters.ignored += 1,
         }
     }
 }

@@ -3,12 +3,14 @@
 //! Files with the same venue and symbols are one connection and continue each other, in order of their first receive time.
 //! Different connections are merged by receive time. Memory is bounded whatever the size: a file is read as a stream, or mapped.
 
+mod bytes;
 mod lines;
 mod probe;
 
 pub use probe::FileProbe;
 
 use crate::config::{Config, InstrumentConfig};
+use bytes::{Bytes, OpenError};
 use chronos_market::decode::{LineError, MESSAGE_BYTES_MAX, split_capture_line};
 use chronos_market::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId, Price, Qty, Timestamp};
 use chronos_pipeline::topology::Source;
@@ -42,12 +44,12 @@ pub enum CaptureError {
         /// Which.
         path: PathBuf,
     },
-    /// A compression that is not read.
-    #[error("{path}: {kind} is not read; decompress it first (`{remedy}`)", path = path.display())]
-    Compression {
+    /// A compression or archive that is not read.
+    #[error("{path}: {kind} is not read; unpack it first (`{remedy}`)", path = path.display())]
+    Packed {
         /// Which.
         path: PathBuf,
-        /// The compression.
+        /// What it is.
         kind: &'static str,
         /// The command.
         remedy: &'static str,
@@ -324,8 +326,8 @@ impl Connection {
                     self.is_over = true;
                     return None;
                 };
-                match Lines::open(&files[file].path) {
-                    Ok((lines, _)) => self.reader = Some((file, lines)),
+                match Bytes::open(&files[file].path) {
+                    Ok((bytes, _)) => self.reader = Some((file, Lines::new(bytes))),
                     Err(error) => files[file].damage = Some(error.to_string()),
                 }
                 continue;
@@ -436,8 +438,9 @@ fn contract(exchange: Exchange, symbol: &str, configured: Option<&InstrumentConf
 
 /// Opens one file for its lines alone; for probes.
 fn open_lines(path: &Path) -> Result<(Lines, &'static str), CaptureError> {
-    Lines::open(path).map_err(|error| match error {
-        lines::OpenError::Io(source) => CaptureError::Read { path: path.to_owned(), source },
-        lines::OpenError::Compression(kind, remedy) => CaptureError::Compression { path: path.to_owned(), kind, remedy },
-    })
+    match Bytes::open(path) {
+        Ok((bytes, compression)) => Ok((Lines::new(bytes), compression)),
+        Err(OpenError::Io(source)) => Err(CaptureError::Read { path: path.to_owned(), source }),
+        Err(OpenError::Packed(kind, remedy)) => Err(CaptureError::Packed { path: path.to_owned(), kind, remedy }),
+    }
 }

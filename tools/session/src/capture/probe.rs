@@ -144,9 +144,6 @@ impl DecodeSink for Seen {
                 };
                 fold(&mut steps.snapshot_price, &mut steps.snapshot_qty, snapshot.levels);
             }
-            Message::Trade(trade) => {
-                self.steps(trade.symbol);
-            }
             Message::Quote(quote) => {
                 let steps = self.steps(quote.symbol);
                 for level in [quote.bbo.bid, quote.bbo.ask] {
@@ -154,13 +151,11 @@ impl DecodeSink for Seen {
                     steps.message_qty = gcd(steps.message_qty, level.qty.0);
                 }
             }
-            Message::Mark(mark) => {
-                self.steps(mark.symbol);
+            other => {
+                if let Some(symbol) = other.symbol() {
+                    self.steps(symbol);
+                }
             }
-            Message::Liquidation(order) => {
-                self.steps(order.symbol);
-            }
-            Message::Ignored(_) => {}
         }
     }
 }
