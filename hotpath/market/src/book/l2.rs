@@ -1,9 +1,8 @@
 //! A level book: total quantity by price, both sides sorted.
 //!
-//! A side is a list of blocks of up to 64 levels, sorted within and among each other, the best level last. A change moves at most
-//! one block's levels: with one array for a side, updates far from the best, which real feeds are full of, moved most of it
-//! (45 % of all instructions of a replay).
+//! A side is a ladder around its best level, with sorted blocks for the levels beyond.
 
+use super::ladder::Ladder;
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
 use crate::frame::{Bbo, Level};
@@ -22,9 +21,9 @@ pub struct BookFull;
 #[derive(Clone, Debug)]
 pub struct L2Book {
     /// Keys are prices: the larger, the better.
-    bids: Levels,
+    bids: Ladder,
     /// Keys are negated prices: the larger, the better.
-    asks: Levels,
+    asks: Ladder,
 }
 
 impl Default for L2Book {
@@ -36,21 +35,29 @@ impl Default for L2Book {
 impl L2Book {
     /// An empty book.
     pub fn new() -> L2Book {
-        L2Book { bids: Levels::new(), asks: Levels::new() }
+        L2Book { bids: Ladder::new(), asks: Ladder::new() }
     }
 
     /// Sets a level's total quantity; 0 removes it, and removing what is not there is normal.
     ///
-    /// Returns how many levels are better than this one (0 at the best), told exactly below [`TOP_LEVELS`] and as at least that
-    /// from there on; `None` where nothing changed.
+    /// Returns whether that changed anything.
     ///
     /// # Errors
     /// [`BookFull`] where a new level finds no room.
     #[inline]
-    pub fn set(&mut self, side: Side, price: Price, qty: Qty) -> Result<Option<usize>, BookFull> {
+    pub fn set(&mut self, side: Side, price: Price, qty: Qty) -> Result<bool, BookFull> {
         match side {
             Side::Buy => self.bids.set(price.0, qty.0),
             Side::Sell => self.asks.set(-price.0, qty.0),
+        }
+    }
+
+    /// How many levels of a side are better than a price: told exactly below [`TOP_LEVELS`], as at least that from there on.
+    #[inline]
+    pub fn better_levels(&self, side: Side, price: Price) -> usize {
+        match side {
+            Side::Buy => self.bids.better(price.0),
+            Side::Sell => self.asks.better(-price.0),
         }
     }
 
@@ -90,8 +97,8 @@ impl L2Book {
     #[inline]
     pub fn depth(&self, side: Side) -> usize {
         match side {
-            Side::Buy => self.bids.count,
-            Side::Sell => self.asks.count,
+            Side::Buy => self.bids.count(),
+            Side::Sell => self.asks.count(),
         }
     }
 
@@ -135,220 +142,6 @@ fn copy_best(mut levels: impl Iterator<Item = Level>, best: &mut [Level; TOP_LEV
     count
 }
 
-/// Levels in one block.
-const BLOCK: usize = 64;
-/// Blocks a side: room for all its levels with blocks a quarter full on average, which merging keeps them above.
-const BLOCKS_MAX: usize = 4 * LEVELS_MAX / BLOCK;
-
-/// One side, ascending by key.
-#[derive(Clone, Debug)]
-struct Levels {
-    /// For each block in order, a bound: no key in it is smaller, every key before it is. The first one's is the smallest number.
-    bounds: Vec<i64>,
-    /// For each block in order, its place in `pool`.
-    order: Vec<u32>,
-    pool: Vec<Block>,
-    /// Places in `pool` that are not in use.
-    spare: Vec<u32>,
-    count: usize,
-    /// The block changed last: a message's changes come sorted, so the next one is often there too.
-    latest: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Block {
-    keys: [i64; BLOCK],
-    qtys: [i64; BLOCK],
-    len: usize,
-}
-
-impl Levels {
-    fn new() -> Levels {
-        let mut levels = Levels {
-            bounds: Vec::with_capacity(BLOCKS_MAX),
-            order: Vec::with_capacity(BLOCKS_MAX),
-            pool: Vec::with_capacity(BLOCKS_MAX),
-            spare: Vec::with_capacity(BLOCKS_MAX),
-            count: 0,
-            latest: 0,
-        };
-        levels.pool.push(Block::EMPTY);
-        levels.clear();
-        levels
-    }
-
-    fn clear(&mut self) {
-        self.bounds.clear();
-        self.order.clear();
-        self.spare.clear();
-        self.spare.extend((1..self.pool.len() as u32).rev());
-        self.bounds.push(i64::MIN);
-        self.order.push(0);
-        self.pool[0].len = 0;
-        self.count = 0;
-    }
-
-    #[inline]
-    fn set(&mut self, key: i64, qty: i64) -> Result<Option<usize>, BookFull> {
-        let at = if self.holds(self.latest, key) { self.latest } else { self.block_of(key) };
-        self.latest = at;
-        let block = &mut self.pool[self.order[at] as usize];
-        let place = block.search(key);
-        let is_there = place < block.len && block.keys[place] == key;
-        if is_there && block.qtys[place] == qty || !is_there && qty == 0 {
-            return Ok(None);
-        }
-        if is_there {
-            let better = block.len - 1 - place;
-            if qty != 0 {
-                block.qtys[place] = qty;
-                return Ok(Some(self.better(at, better)));
-            }
-            block.remove(place);
-            self.count -= 1;
-            let better = self.better(at, better);
-            self.tidy(at);
-            return Ok(Some(better));
-        }
-        if self.count == LEVELS_MAX {
-            return Err(BookFull);
-        }
-        if block.len == BLOCK {
-            self.split(at)?;
-            return self.set(key, qty);
-        }
-        block.insert(place, key, qty);
-        let better = block.len - 1 - place;
-        self.count += 1;
-        Ok(Some(self.better(at, better)))
-    }
-
-    #[inline]
-    fn get(&self, key: i64) -> i64 {
-        let block = &self.pool[self.order[self.block_of(key)] as usize];
-        let place = block.search(key);
-        if place < block.len && block.keys[place] == key { block.qtys[place] } else { 0 }
-    }
-
-    /// Best key and its quantity, zeros where there is none.
-    #[inline]
-    fn best(&self) -> (i64, i64) {
-        let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
-        blocks
-            .filter_map(|block| Some((block.keys[block.len.checked_sub(1)?], block.qtys[block.len - 1])))
-            .next()
-            .unwrap_or_default()
-    }
-
-    /// Keys and quantities, best first.
-    #[inline]
-    fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
-        blocks.flat_map(|block| (0..block.len).rev().map(|place| (block.keys[place], block.qtys[place])))
-    }
-
-    /// Whether a key belongs to a block.
-    #[inline]
-    fn holds(&self, at: usize, key: i64) -> bool {
-        self.bounds.get(at).is_some_and(|bound| *bound <= key) && self.bounds.get(at + 1).is_none_or(|next| key < *next)
-    }
-
-    /// The block a key belongs to. Looks at the best ones first, where most changes are.
-    #[inline]
-    fn block_of(&self, key: i64) -> usize {
-        let last = self.bounds.len() - 1;
-        if self.bounds[last] <= key {
-            return last;
-        }
-        self.bounds.partition_point(|bound| *bound <= key) - 1
-    }
-
-    /// Better levels than one that has `in_block` better ones in its own block; exact below [`TOP_LEVELS`].
-    #[inline]
-    fn better(&self, at: usize, in_block: usize) -> usize {
-        let mut better = in_block;
-        for &place in self.order[at + 1..].iter().rev() {
-            if better >= TOP_LEVELS {
-                break;
-            }
-            better += self.pool[place as usize].len;
-        }
-        better
-    }
-
-    /// Moves the better half of a full block to a new one behind it.
-    #[cold]
-    fn split(&mut self, at: usize) -> Result<(), BookFull> {
-        let place = match self.spare.pop() {
-            Some(place) => place,
-            None if self.pool.len() == BLOCKS_MAX => return Err(BookFull),
-            None => {
-                self.pool.push(Block::EMPTY);
-                self.pool.len() as u32 - 1
-            }
-        };
-        let mut upper = Block::EMPTY;
-        let lower = &mut self.pool[self.order[at] as usize];
-        upper.append(&lower.keys[BLOCK / 2..], &lower.qtys[BLOCK / 2..]);
-        lower.len = BLOCK / 2;
-        self.bounds.insert(at + 1, upper.keys[0]);
-        self.order.insert(at + 1, place);
-        self.pool[place as usize] = upper;
-        Ok(())
-    }
-
-    /// Merges a block that has become small with the one before it, where both fit well into one.
-    #[inline]
-    fn tidy(&mut self, at: usize) {
-        let at = at.max(1);
-        let Some(&upper) = self.order.get(at) else { return };
-        let lower = self.order[at - 1];
-        let (upper_len, lower_len) = (self.pool[upper as usize].len, self.pool[lower as usize].len);
-        let is_worth_it = upper_len.min(lower_len) <= BLOCK / 8 && upper_len + lower_len <= BLOCK / 2;
-        if !is_worth_it && upper_len != 0 && lower_len != 0 {
-            return;
-        }
-        let moved = self.pool[upper as usize].clone();
-        self.pool[lower as usize].append(&moved.keys[..moved.len], &moved.qtys[..moved.len]);
-        self.bounds.remove(at);
-        self.order.remove(at);
-        self.spare.push(upper);
-    }
-}
-
-impl Block {
-    const EMPTY: Block = Block { keys: [0; BLOCK], qtys: [0; BLOCK], len: 0 };
-
-    /// First place whose key is not smaller.
-    #[inline]
-    fn search(&self, key: i64) -> usize {
-        self.keys[..self.len].partition_point(|held| *held < key)
-    }
-
-    #[inline]
-    fn insert(&mut self, place: usize, key: i64, qty: i64) {
-        self.keys.copy_within(place..self.len, place + 1);
-        self.qtys.copy_within(place..self.len, place + 1);
-        self.keys[place] = key;
-        self.qtys[place] = qty;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn remove(&mut self, place: usize) {
-        self.keys.copy_within(place + 1..self.len, place);
-        self.qtys.copy_within(place + 1..self.len, place);
-        self.len -= 1;
-    }
-
-    fn append(&mut self, keys: &[i64], qtys: &[i64]) {
-        let end = self.len + keys.len();
-        self.keys[self.len..end].copy_from_slice(keys);
-        self.qtys[self.len..end].copy_from_slice(qtys);
-        self.len = end;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,7 +160,8 @@ mod tests {
                 if qty == 0 { map.remove(&price); } else { map.insert(price, qty); }
                 let better = if is_bid { map.range(price + 1..).count() } else { map.range(..price).count() };
                 let changed = book.set(side, Price(price), Qty(qty)).unwrap();
-                prop_assert_eq!(changed.map(|told| told.min(TOP_LEVELS)), (before != qty).then_some(better.min(TOP_LEVELS)));
+                prop_assert_eq!(changed, before != qty);
+                prop_assert_eq!(book.better_levels(side, Price(price)).min(TOP_LEVELS), better.min(TOP_LEVELS));
                 prop_assert_eq!(book.qty_at(side, Price(price)), Qty(qty));
                 let level = |(&price, &qty): (&i64, &i64)| Level { price: Price(price), qty: Qty(qty) };
                 let bids: Vec<Level> = naive[0].iter().rev().map(level).collect();
@@ -383,6 +177,53 @@ mod tests {
         }
     }
 
+    /// A price near a best one that wanders, far from it, off its ticks, or at an end of what there is.
+    fn price() -> impl Strategy<Value = i64> {
+        let centre = prop::sample::select(vec![500_000, 530_000, 540_000, 700_000, 9_000_000i64]);
+        let near = (centre, -300i64..300).prop_map(|(centre, off)| (centre + off) * 1_000_000);
+        let far = (1i64..9_000_000_000).prop_map(|price| price * 1_000_000);
+        let off_tick = (530_000_000i64..540_000_000).prop_map(|price| price * 1_000 + 7);
+        let end = prop::sample::select(vec![1, 2, i64::MAX, i64::MAX - 1, -1, -5_000_000, 0, -i64::MAX]);
+        prop_oneof![40 => near.clone(), 10 => far, 1 => off_tick, 1 => end, 10 => near]
+    }
+
+    proptest! {
+        #[test]
+        fn equals_two_sorted_maps_wherever_prices_are(
+            changes in prop::collection::vec((any::<bool>(), price(), prop::sample::select(vec![0, 0, 1, 2])), 1..300), repeat in 0usize..8
+        ) {
+            let mut book = L2Book::new();
+            let mut naive: [BTreeMap<i64, i64>; 2] = Default::default();
+            for (step, (is_bid, price, qty)) in changes.into_iter().enumerate() {
+                let side = if is_bid { Side::Buy } else { Side::Sell };
+                let map = &mut naive[side as usize];
+                // Often the best one goes, or one that is there.
+                let price = match (qty, step % 8 > repeat) {
+                    (0, true) if is_bid => map.last_key_value().map_or(price, |(best, _)| *best),
+                    (0, true) => map.first_key_value().map_or(price, |(best, _)| *best),
+                    _ => price,
+                };
+                let before = map.get(&price).copied().unwrap_or(0);
+                if qty == 0 { map.remove(&price); } else { map.insert(price, qty); }
+                let better = if is_bid { map.range(price..).filter(|(held, _)| **held != price).count() } else { map.range(..price).count() };
+                prop_assert_eq!(book.set(side, Price(price), Qty(qty)), Ok(before != qty));
+                prop_assert_eq!(book.better_levels(side, Price(price)), better.min(TOP_LEVELS));
+                prop_assert_eq!(book.qty_at(side, Price(price)), Qty(qty));
+                prop_assert_eq!(book.depth(side), map.len());
+                let level = |(&price, &qty): (&i64, &i64)| Level { price: Price(price), qty: Qty(qty) };
+                prop_assert!(book.levels(Side::Buy).eq(naive[0].iter().rev().map(level)));
+                prop_assert!(book.levels(Side::Sell).eq(naive[1].iter().map(level)));
+                let best = |(price, qty): (&i64, &i64)| Level { price: Price(*price), qty: Qty(*qty) };
+                prop_assert_eq!(book.bbo().bid, naive[0].last_key_value().map(best).unwrap_or_default());
+                prop_assert_eq!(book.bbo().ask, naive[1].first_key_value().map(best).unwrap_or_default());
+                if step % 97 == 96 {
+                    book.clear();
+                    naive = Default::default();
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_full_side_refuses_new_levels_and_still_changes_old_ones() {
         let mut book = L2Book::new();
@@ -390,7 +231,7 @@ mod tests {
             book.set(Side::Buy, Price(price), Qty(1)).unwrap();
         }
         assert_eq!(book.set(Side::Buy, Price(LEVELS_MAX as i64 + 1), Qty(1)), Err(BookFull));
-        assert!(book.set(Side::Buy, Price(1), Qty(2)).is_ok_and(|better| better.is_some_and(|better| better >= TOP_LEVELS)));
-        assert_eq!(book.set(Side::Sell, Price(1), Qty(2)), Ok(Some(0)));
+        assert!(book.set(Side::Buy, Price(1), Qty(2)) == Ok(true));
+        assert_eq!(book.set(Side::Sell, Price(1), Qty(2)), Ok(true));
     }
 }

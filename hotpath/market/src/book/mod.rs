@@ -1,11 +1,14 @@
 //! Order books: books of levels and of orders, the machines that keep them in sync with their venue, and the witness they are
 //! checked against.
 
+mod best_change;
+mod blocks;
 mod checksum;
 mod continuity;
 mod id_index;
 mod l2;
 mod l3;
+mod ladder;
 mod lifecycle;
 mod market_book;
 mod order_sync;

@@ -13,6 +13,7 @@
 //! Levels beyond the depth the venue keeps in step are dropped after each message. Between the messages of one event the book is
 //! not to be looked at; whether it is crossed, and its checksum, is looked at when the event is whole.
 
+use super::best_change::BestChange;
 use super::checksum::book_checksum;
 use super::continuity::{Position, Standing, reaches_back};
 use super::l2::L2Book;
@@ -215,14 +216,16 @@ impl StreamSync {
         if self.phase == Phase::Synced {
             let id = message.link.id().unwrap_or(0);
             let mut batch = Batch::new(emit);
+            let mut best_changed = BestChange::default();
             for change in message.levels {
                 match self.book.set(change.side, change.price, change.qty) {
-                    Ok(None) => {}
-                    Ok(Some(better)) => self.best_changed = Some(self.best_changed.map_or(better, |best| best.min(better))),
+                    Ok(false) => {}
+                    Ok(true) => best_changed.note(change),
                     Err(_) => return self.go_stale(StaleReason::Overrun, emit),
                 }
                 batch.push(level_event(change, id, EventFlags::NONE));
             }
+            self.best_changed = [self.best_changed, best_changed.better_levels(&self.book)].into_iter().flatten().min();
             if let Some(depth_max) = message.depth_max {
                 truncate(&mut self.book, depth_max, &mut |change| batch.push(level_event(&change, id, EventFlags::NONE)));
             }

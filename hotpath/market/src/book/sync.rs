@@ -15,6 +15,7 @@
 //! normal): old when `u < L`, joins when `pu <= L <= u`, continues when `pu` equals the last `u`. `pu <= L` contains the venue's
 //! documented `U <= L`, and also holds for the quiet symbol whose first message after the snapshot begins beyond it.
 
+use super::best_change::BestChange;
 use super::l2::L2Book;
 use crate::decode::{DepthMessage, LevelChange, SnapshotMessage};
 use crate::event::{EventFlags, EventKind, Side};
@@ -274,12 +275,12 @@ impl BookSync {
 
     #[inline]
     fn apply_synced(&mut self, final_id: u64, levels: &[LevelChange], emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        let mut best_changed: Option<usize> = None;
+        let mut best_changed = BestChange::default();
         let last = levels.len().wrapping_sub(1);
         for (place, change) in levels.iter().enumerate() {
             match self.book.set(change.side, change.price, change.qty) {
-                Ok(None) => {}
-                Ok(Some(better)) => best_changed = Some(best_changed.map_or(better, |best| best.min(better))),
+                Ok(false) => {}
+                Ok(true) => best_changed.note(change),
                 Err(_) => return self.overrun(emit),
             }
             let flags = if place == last { EventFlags::BATCH_END } else { EventFlags::NONE };
@@ -290,7 +291,7 @@ impl BookSync {
             self.counters.crossed += 1;
             return self.go_stale(StaleReason::Crossed, emit);
         }
-        SyncOutcome::Applied(best_changed)
+        SyncOutcome::Applied(best_changed.better_levels(&self.book))
     }
 
     fn enter_synced(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {

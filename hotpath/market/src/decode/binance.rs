@@ -4,7 +4,7 @@
 //! venue adds some from time to time.
 
 use super::json::{JsonReader, after};
-use super::scan::scan;
+use super::scan::Scanner;
 use super::{
     AggregateTradeMessage, BarMessage, DecodeError, DecodeSink, Decoder, DepthMessage, EventName, Ignored, LevelChange,
     LiquidationMessage, MESSAGE_LEVELS_MAX, MarkMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage, VenueEvidence,
@@ -21,6 +21,7 @@ const SYMBOL_BYTES: usize = 64;
 
 /// Decodes every Binance market; which one a message comes from makes no difference to its form.
 pub struct BinanceDecoder {
+    scanner: Scanner,
     reader: JsonReader,
     levels: Vec<LevelChange>,
     /// The upper-case symbol of a stream's name, for the one message that has no other.
@@ -37,6 +38,7 @@ impl BinanceDecoder {
     /// A decoder with its memory taken.
     pub fn new() -> BinanceDecoder {
         BinanceDecoder {
+            scanner: Scanner::detect(),
             reader: JsonReader::new(),
             levels: Vec::with_capacity(MESSAGE_LEVELS_MAX),
             symbol: String::with_capacity(SYMBOL_BYTES),
@@ -68,7 +70,7 @@ impl BinanceDecoder {
 impl Decoder for BinanceDecoder {
     #[inline]
     fn decode(&mut self, raw: &[u8], recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
-        if let Some(message) = scan(raw, &mut self.levels) {
+        if let Some(message) = self.scanner.scan(raw, &mut self.levels) {
             out.message(recv, &message);
             return Ok(());
         }
@@ -171,7 +173,7 @@ impl<'a> Envelope<'a> {
             };
         };
         match event {
-            "depthUpdate" if self.stream.is_some_and(is_partial_depth) => {
+            "depthUpdate" if self.stream.is_some_and(|stream| is_partial_depth(stream.as_bytes())) => {
                 let depth = fields.depth(nodes, levels)?;
                 Ok(Message::PartialDepth(SnapshotMessage {
                     symbol: Some(depth.symbol),
@@ -461,9 +463,10 @@ fn interval_ns(text: &str) -> Option<i64> {
 }
 
 /// Whether a stream is `<symbol>@depth5`, `10` or `20`, at any speed.
-pub(super) fn is_partial_depth(stream: &str) -> bool {
-    let kind = stream.split('@').nth(1).unwrap_or("");
-    matches!(kind, "depth5" | "depth10" | "depth20")
+#[inline]
+pub(super) fn is_partial_depth(stream: &[u8]) -> bool {
+    let kind = stream.split(|&byte| byte == b'@').nth(1).unwrap_or_default();
+    matches!(kind, b"depth5" | b"depth10" | b"depth20")
 }
 
 /// Keys of the object at `at`, with the places of their values.

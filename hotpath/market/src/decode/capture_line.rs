@@ -1,5 +1,6 @@
 //! A line of a raw capture: receive time, one space, the message as it came.
 
+use super::digits::{digits, eight_digits, number, unsigned};
 use crate::time::{TimeUnit, Timestamp};
 use std::fmt;
 
@@ -72,13 +73,9 @@ pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
 /// The Unix time that a text begins with, its unit, and what follows.
 #[inline]
 pub(super) fn split_time(text: &[u8]) -> Result<(Timestamp, TimeUnit, &[u8]), LineError> {
-    let mut value: i64 = 0;
-    let mut place = 0;
-    while let Some(digit) = text.get(place).filter(|byte| byte.is_ascii_digit()) {
-        value =
-            value.checked_mul(10).and_then(|v| v.checked_add(i64::from(digit - b'0'))).ok_or(LineError::ReceiveTimeOutOfRange)?;
-        place += 1;
-    }
+    let (value, mut place) = nineteen_digits(text).unwrap_or_else(|| unsigned(text, 0));
+    // Nineteen digits cannot overflow; what has more and is a time all the same begins with zeros, which nobody writes.
+    let value = i64::try_from(value).ok().filter(|_| place <= 19).ok_or(LineError::ReceiveTimeOutOfRange)?;
     if place == 0 {
         return Err(LineError::NoReceiveTime);
     }
@@ -96,9 +93,24 @@ pub(super) fn split_time(text: &[u8]) -> Result<(Timestamp, TimeUnit, &[u8]), Li
     Ok((Timestamp(nanos), unit, &text[place..]))
 }
 
+/// A time in nanoseconds, as most captures give it: nineteen digits, and the length they are.
+#[inline]
+fn nineteen_digits(line: &[u8]) -> Option<(u64, usize)> {
+    let (first, rest) = line.split_first_chunk()?;
+    let (second, rest) = rest.split_first_chunk()?;
+    let third @ [_, _, _, b' '] = rest.first_chunk()? else { return None };
+    let [(8, first), (8, second), (3, third)] =
+        [u64::from_le_bytes(*first), u64::from_le_bytes(*second), u64::from(u32::from_le_bytes(*third))].map(digits)
+    else {
+        return None;
+    };
+    Some((eight_digits(first) * 100_000_000_000 + eight_digits(second) * 1_000 + number(third, 3), 19))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn tells_the_unit_and_keeps_fractions() {
@@ -123,6 +135,22 @@ mod tests {
             ("9223372036.999999999 {}", LineError::ReceiveTimeOutOfRange),
         ] {
             assert_eq!(split_capture_line(line.as_bytes()), Err(error), "{line:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn says_what_the_written_number_says(whole in "[1-9][0-9]{0,20}|0[0-9]{0,18}", fraction in "(\\.[0-9]{0,11})?") {
+            let line = format!("{whole}{fraction} {{}}");
+            let unit = whole.parse().ok().and_then(TimeUnit::of_magnitude);
+            // A fraction finer than a nanosecond is cut off.
+            let digits = fraction.trim_start_matches('.').chars().chain("000000000".chars()).take(9).collect::<String>();
+            let nanos = unit.map(|unit| {
+                let part = digits.parse::<i128>().unwrap() * i128::from(unit.nanos()) / 1_000_000_000;
+                whole.parse::<i128>().unwrap() * i128::from(unit.nanos()) + part
+            });
+            let expected = nanos.and_then(|nanos| i64::try_from(nanos).ok()).ok_or(LineError::ReceiveTimeOutOfRange);
+            prop_assert_eq!(split_capture_line(line.as_bytes()).map(|line| line.recv.0), expected, "{}", line);
         }
     }
 }

@@ -4,25 +4,57 @@
 //! unusual (white space, an escape, a nested value, a number it does not expect, an error) is not its business.
 
 use super::binance::{is_partial_depth, time_ns};
+use super::digits::{POWERS, plain, unsigned};
+#[cfg(target_arch = "x86_64")]
+use super::reader::Avx2;
+use super::reader::{Portable, Reader, ascii};
 use super::{DepthMessage, LevelChange, MESSAGE_LEVELS_MAX, Message, QuoteMessage, TradeMessage};
 use crate::event::Side;
 use crate::fixed::{PRICE_DECIMALS, Price, QTY_DECIMALS, Qty};
 use crate::frame::{Bbo, Level};
 
-/// The message, where it is one of the usual ones. `levels` is overwritten.
-#[inline]
-pub(super) fn scan<'a>(raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
-    let mut cursor = Cursor { bytes: raw, at: 0 };
+/// The scanner for this processor.
+#[derive(Clone, Copy)]
+pub(super) enum Scanner {
+    /// For any.
+    Portable,
+    /// For those with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+impl Scanner {
+    /// Looks once what the processor can do.
+    pub(super) fn detect() -> Scanner {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            return Scanner::Avx2(avx2);
+        }
+        Scanner::Portable
+    }
+
+    /// The message, where it is one of the usual ones. `levels` is overwritten.
+    #[inline]
+    pub(super) fn scan<'a>(self, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+        match self {
+            Scanner::Portable => scan(Portable, raw, levels),
+            #[cfg(target_arch = "x86_64")]
+            Scanner::Avx2(avx2) => avx2.scan(raw, levels),
+        }
+    }
+}
+
+/// The message, read by `reader`.
+#[inline(always)]
+pub(super) fn scan<'a, R: Reader>(reader: R, raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Option<Message<'a>> {
+    let mut cursor = Cursor { reader, bytes: raw, at: 0 };
     cursor.literal(b"{\"stream\":\"")?;
     let stream = cursor.text()?;
     cursor.literal(b",\"data\":{")?;
     levels.clear();
     let mut fields = Fields::default();
     loop {
-        cursor.byte(b'"')?;
-        let key = cursor.text()?;
-        cursor.byte(b':')?;
-        fields.read(key, &mut cursor, levels)?;
+        fields.read(&mut cursor, levels)?;
         match cursor.next()? {
             b',' => {}
             b'}' => break,
@@ -36,107 +68,213 @@ pub(super) fn scan<'a>(raw: &'a [u8], levels: &'a mut Vec<LevelChange>) -> Optio
     fields.message(stream, levels)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Event {
+    #[default]
+    None,
+    Depth,
+    Quote,
+    Trade,
+}
+
+/// The fields read so far, and in `seen` which ones they are.
 #[derive(Default)]
 struct Fields<'a> {
-    event: Option<&'a [u8]>,
-    event_time: Option<u64>,
-    transaction_time: Option<u64>,
-    symbol: Option<&'a [u8]>,
-    first_id: Option<u64>,
-    final_id: Option<u64>,
-    previous_id: Option<u64>,
-    trade_id: Option<u64>,
-    bid_price: Option<&'a [u8]>,
-    ask_price: Option<&'a [u8]>,
-    bid_qty: Option<&'a [u8]>,
-    ask_qty: Option<&'a [u8]>,
-    price: Option<&'a [u8]>,
-    qty: Option<&'a [u8]>,
-    trade_kind: Option<&'a [u8]>,
-    buyer_is_maker: Option<bool>,
-    has_bids: bool,
-    has_asks: bool,
+    seen: u32,
+    event: Event,
+    buyer_is_maker: bool,
+    event_time: u64,
+    transaction_time: u64,
+    symbol: &'a str,
+    first_id: u64,
+    final_id: u64,
+    previous_id: u64,
+    trade_id: u64,
+    bid: Level,
+    ask: Level,
+    traded: Level,
+}
+
+/// Bits of [`Fields::seen`].
+mod field {
+    pub(super) const EVENT: u32 = 1;
+    pub(super) const SYMBOL: u32 = 1 << 1;
+    pub(super) const EVENT_TIME: u32 = 1 << 2;
+    pub(super) const TRANSACTION_TIME: u32 = 1 << 3;
+    pub(super) const FIRST_ID: u32 = 1 << 4;
+    pub(super) const FINAL_ID: u32 = 1 << 5;
+    pub(super) const PREVIOUS_ID: u32 = 1 << 6;
+    pub(super) const TRADE_ID: u32 = 1 << 7;
+    pub(super) const BIDS: u32 = 1 << 8;
+    pub(super) const ASKS: u32 = 1 << 9;
+    pub(super) const BID_PRICE: u32 = 1 << 10;
+    pub(super) const BID_QTY: u32 = 1 << 11;
+    pub(super) const ASK_PRICE: u32 = 1 << 12;
+    pub(super) const ASK_QTY: u32 = 1 << 13;
+    pub(super) const PRICE: u32 = 1 << 14;
+    pub(super) const QTY: u32 = 1 << 15;
+    pub(super) const TRADE_KIND: u32 = 1 << 16;
+    pub(super) const MAKER: u32 = 1 << 17;
 }
 
 impl<'a> Fields<'a> {
-    #[inline]
-    fn read(&mut self, key: &[u8], cursor: &mut Cursor<'a>, levels: &mut Vec<LevelChange>) -> Option<()> {
-        match key {
-            b"e" => once(&mut self.event, cursor.string()?),
-            b"s" => once(&mut self.symbol, cursor.string()?),
-            b"E" => once(&mut self.event_time, cursor.unsigned()?),
-            b"T" => once(&mut self.transaction_time, cursor.unsigned()?),
-            b"U" => once(&mut self.first_id, cursor.unsigned()?),
-            b"u" => once(&mut self.final_id, cursor.unsigned()?),
-            b"pu" => once(&mut self.previous_id, cursor.unsigned()?),
-            b"t" => once(&mut self.trade_id, cursor.unsigned()?),
-            b"b" if cursor.peek() == Some(b'[') => {
-                // Bids come first in the message, so they must in the text.
-                if self.has_bids || self.has_asks || self.bid_price.is_some() {
-                    return None;
-                }
-                self.has_bids = true;
-                cursor.levels(Side::Buy, levels)
-            }
-            b"a" if cursor.peek() == Some(b'[') => {
-                if self.has_asks || self.ask_price.is_some() {
-                    return None;
-                }
-                self.has_asks = true;
-                cursor.levels(Side::Sell, levels)
-            }
-            b"b" if !self.has_bids => once(&mut self.bid_price, cursor.string()?),
-            b"a" if !self.has_asks => once(&mut self.ask_price, cursor.string()?),
-            b"B" => once(&mut self.bid_qty, cursor.string()?),
-            b"A" => once(&mut self.ask_qty, cursor.string()?),
-            b"p" => once(&mut self.price, cursor.string()?),
-            b"q" => once(&mut self.qty, cursor.string()?),
-            b"X" => once(&mut self.trade_kind, cursor.string()?),
-            b"m" => once(&mut self.buyer_is_maker, cursor.bool()?),
-            b"M" => cursor.bool().map(drop),
-            b"ps" => cursor.string().map(drop),
-            b"st" => cursor.unsigned().map(drop),
-            _ => None,
+    /// Reads one field.
+    #[inline(always)]
+    fn read<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>, levels: &mut Vec<LevelChange>) -> Option<()> {
+        let &[quote, key, after, colon, value, ..] = cursor.window::<6>()?;
+        if [quote, after, colon, 0] != *b"\"\":\0" {
+            return self.read_long(cursor);
         }
+        cursor.at += 4;
+        match key {
+            b'e' => {
+                self.once(field::EVENT)?;
+                self.event = cursor.event()?;
+            }
+            b's' => {
+                self.once(field::SYMBOL)?;
+                self.symbol = cursor.string()?;
+            }
+            b'E' => {
+                self.once(field::EVENT_TIME)?;
+                self.event_time = cursor.unsigned()?;
+            }
+            b'T' => {
+                self.once(field::TRANSACTION_TIME)?;
+                self.transaction_time = cursor.unsigned()?;
+            }
+            b'U' => {
+                self.once(field::FIRST_ID)?;
+                self.first_id = cursor.unsigned()?;
+            }
+            b'u' => {
+                self.once(field::FINAL_ID)?;
+                self.final_id = cursor.unsigned()?;
+            }
+            b't' => {
+                self.once(field::TRADE_ID)?;
+                self.trade_id = cursor.unsigned()?;
+            }
+            b'a' | b'b' if value == b'[' => {
+                let (side, field) = if key == b'b' { (Side::Buy, field::BIDS) } else { (Side::Sell, field::ASKS) };
+                self.once(field)?;
+                // Bids come first in the message, so they must in the text.
+                if side == Side::Buy && self.has(field::ASKS) {
+                    return None;
+                }
+                cursor.levels(side, levels)?;
+            }
+            b'b' => {
+                self.once(field::BID_PRICE)?;
+                self.bid.price = cursor.price()?;
+            }
+            b'a' => {
+                self.once(field::ASK_PRICE)?;
+                self.ask.price = cursor.price()?;
+            }
+            b'B' => {
+                self.once(field::BID_QTY)?;
+                self.bid.qty = cursor.qty()?;
+            }
+            b'A' => {
+                self.once(field::ASK_QTY)?;
+                self.ask.qty = cursor.qty()?;
+            }
+            b'p' => {
+                self.once(field::PRICE)?;
+                self.traded.price = cursor.price()?;
+            }
+            b'q' => {
+                self.once(field::QTY)?;
+                self.traded.qty = cursor.qty()?;
+            }
+            b'X' => {
+                // Any other kind is off the book.
+                self.once(field::TRADE_KIND)?;
+                cursor.literal(b"\"MARKET\"")?;
+            }
+            b'm' => {
+                self.once(field::MAKER)?;
+                self.buyer_is_maker = cursor.bool()?;
+            }
+            b'M' => drop(cursor.bool()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Reads one field with a key of two letters.
+    #[inline(always)]
+    fn read_long<R: Reader>(&mut self, cursor: &mut Cursor<'a, R>) -> Option<()> {
+        let key = cursor.window::<5>()?;
+        cursor.at += key.len();
+        match key {
+            b"\"pu\":" => {
+                self.once(field::PREVIOUS_ID)?;
+                self.previous_id = cursor.unsigned()?;
+            }
+            b"\"ps\":" => drop(cursor.string()?),
+            b"\"st\":" => drop(cursor.unsigned()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Notes a field that was not there yet.
+    #[inline]
+    fn once(&mut self, field: u32) -> Option<()> {
+        let is_new = self.seen & field == 0;
+        self.seen |= field;
+        is_new.then_some(())
     }
 
     #[inline]
-    fn message(self, stream: &[u8], levels: &'a [LevelChange]) -> Option<Message<'a>> {
-        // Only ASCII passes the cursor.
-        let symbol = str::from_utf8(self.symbol?).ok()?;
-        let time = self.transaction_time.or(self.event_time);
+    fn has(&self, fields: u32) -> bool {
+        self.seen & fields == fields
+    }
+
+    #[inline(always)]
+    fn message(self, stream: &str, levels: &'a [LevelChange]) -> Option<Message<'a>> {
+        use field::*;
+        let has_levels = self.seen & (BIDS | ASKS) != 0;
+        let has_prices = self.seen & (BID_PRICE | ASK_PRICE) != 0;
+        if !self.has(SYMBOL) || has_levels && has_prices {
+            return None;
+        }
+        let symbol = self.symbol;
+        let exchange_ns = match (self.has(TRANSACTION_TIME), self.has(EVENT_TIME)) {
+            (true, _) => time_ns(self.transaction_time)?,
+            (false, true) => time_ns(self.event_time)?,
+            (false, false) => 0,
+        };
+        let has_time = self.seen & (TRANSACTION_TIME | EVENT_TIME) != 0;
         match self.event {
-            Some(b"depthUpdate") if self.has_bids && self.has_asks => {
-                if is_partial_depth(str::from_utf8(stream).ok()?) || self.first_id? > self.final_id? {
+            Event::Depth if self.has(BIDS | ASKS | FIRST_ID | FINAL_ID) && has_time => {
+                if is_partial_depth(stream.as_bytes()) || self.first_id > self.final_id {
                     return None;
                 }
+                let previous_id = self.has(PREVIOUS_ID).then_some(self.previous_id);
                 Some(Message::Depth(DepthMessage {
                     symbol,
-                    first_id: self.first_id?,
-                    final_id: self.final_id?,
-                    previous_id: self.previous_id,
-                    exchange_ns: time_ns(time?)?,
+                    first_id: self.first_id,
+                    final_id: self.final_id,
+                    previous_id,
+                    exchange_ns,
                     levels,
                 }))
             }
-            Some(b"bookTicker") | None => Some(Message::Quote(QuoteMessage {
-                symbol,
-                id: self.final_id?,
-                bbo: Bbo { bid: level(self.bid_price?, self.bid_qty?)?, ask: level(self.ask_price?, self.ask_qty?)? },
-                exchange_ns: match time {
-                    Some(time) => time_ns(time)?,
-                    None => 0,
-                },
-            })),
-            Some(b"trade") if matches!(self.trade_kind, None | Some(b"MARKET")) => {
-                let traded = level(self.price?, self.qty?)?;
-                (traded.price.0 > 0).then_some(Message::Trade(TradeMessage {
+            Event::Quote | Event::None if self.has(FINAL_ID | BID_PRICE | BID_QTY | ASK_PRICE | ASK_QTY) => {
+                let bbo = Bbo { bid: self.bid, ask: self.ask };
+                Some(Message::Quote(QuoteMessage { symbol, id: self.final_id, bbo, exchange_ns }))
+            }
+            Event::Trade if self.has(TRADE_ID | PRICE | QTY | MAKER) && has_time && self.traded.price.0 > 0 => {
+                Some(Message::Trade(TradeMessage {
                     symbol,
-                    id: self.trade_id?,
-                    price: traded.price,
-                    qty: traded.qty,
-                    aggressor: if self.buyer_is_maker? { Side::Sell } else { Side::Buy },
-                    exchange_ns: time_ns(time?)?,
+                    id: self.trade_id,
+                    price: self.traded.price,
+                    qty: self.traded.qty,
+                    aggressor: if self.buyer_is_maker { Side::Sell } else { Side::Buy },
+                    exchange_ns,
                 }))
             }
             _ => None,
@@ -144,78 +282,93 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Sets a field that was not there yet.
-#[inline]
-fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
-    field.replace(value).is_none().then_some(())
-}
-
-#[inline]
-fn level(price: &[u8], qty: &[u8]) -> Option<Level> {
-    let level = Level { price: Price::parse(price).ok()?, qty: Qty::parse(qty).ok()? };
-    (level.price.0 >= 0 && level.qty.0 >= 0).then_some(level)
-}
-
-struct Cursor<'a> {
+struct Cursor<'a, R> {
+    reader: R,
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
-    #[inline]
+impl<'a, R: Reader> Cursor<'a, R> {
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self, expected: u8) -> Option<()> {
         (self.next()? == expected).then_some(())
     }
 
-    #[inline]
-    fn literal(&mut self, expected: &[u8]) -> Option<()> {
-        let rest = self.bytes.get(self.at..)?;
-        self.at += expected.len();
-        rest.starts_with(expected).then_some(())
+    #[inline(always)]
+    fn literal<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+        let found = self.window::<N>()?;
+        self.at += N;
+        (found == expected).then_some(())
+    }
+
+    /// The next bytes, where there are so many.
+    #[inline(always)]
+    fn window<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes.get(self.at..)?.first_chunk()
     }
 
     /// What stands before the closing quote, which is passed: printable ASCII without an escape.
-    #[inline]
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let len = rest.iter().position(|&byte| !IS_PLAIN[usize::from(byte)])?;
-        self.at += len + 1;
-        (rest[len] == b'"').then_some(&rest[..len])
+    #[inline(always)]
+    fn text(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let length = match self.window().map(|window| self.reader.plain(window)) {
+            Some(length @ 0..32) => length,
+            _ => plain(self.bytes, start),
+        };
+        let end = start + length;
+        self.at = end + 1;
+        let text = self.bytes.get(start..end).filter(|_| self.bytes.get(end) == Some(&b'"'))?;
+        Some(ascii(text))
     }
 
-    #[inline]
-    fn string(&mut self) -> Option<&'a [u8]> {
+    #[inline(always)]
+    fn string(&mut self) -> Option<&'a str> {
         self.byte(b'"')?;
         self.text()
     }
 
-    /// A whole number of at most 18 digits, without a leading zero.
-    #[inline]
-    fn unsigned(&mut self) -> Option<u64> {
-        let start = self.at;
-        let mut value = 0u64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+    #[inline(always)]
+    fn event(&mut self) -> Option<Event> {
+        match self.bytes.get(self.at + 1)? {
+            b'b' => self.literal(b"\"bookTicker\"").map(|()| Event::Quote),
+            b't' => self.literal(b"\"trade\"").map(|()| Event::Trade),
+            _ => self.literal(b"\"depthUpdate\"").map(|()| Event::Depth),
         }
-        let digits = self.at - start;
-        let is_plain = (1..=18).contains(&digits) && (digits == 1 || self.bytes[start] != b'0');
+    }
+
+    /// A whole number of at most 18 digits, without a leading zero.
+    #[inline(always)]
+    fn unsigned(&mut self) -> Option<u64> {
+        let last;
+        let window = match self.window() {
+            Some(window) => window,
+            None => {
+                last = last_bytes(self.bytes, self.at);
+                &last
+            }
+        };
+        let (value, length) = match self.reader.unsigned(window) {
+            (_, 16..) => unsigned(self.bytes, self.at),
+            short => short,
+        };
+        let is_plain = (1..=18).contains(&length) && (length == 1 || window[0] != b'0');
+        self.at += length;
         is_plain.then_some(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn bool(&mut self) -> Option<bool> {
         match self.peek()? {
             b't' => self.literal(b"true").map(|()| true),
@@ -223,74 +376,106 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline(always)]
+    fn price(&mut self) -> Option<Price> {
+        self.byte(b'"')?;
+        self.decimal::<PRICE_DECIMALS>().map(Price)
+    }
+
+    #[inline(always)]
+    fn qty(&mut self) -> Option<Qty> {
+        self.byte(b'"')?;
+        self.decimal::<QTY_DECIMALS>().map(Qty)
+    }
+
     /// `[["price","qty"],...]`.
-    #[inline]
+    #[inline(always)]
     fn levels(&mut self, side: Side, levels: &mut Vec<LevelChange>) -> Option<()> {
         self.byte(b'[')?;
         if self.peek()? == b']' {
             self.at += 1;
             return Some(());
         }
+        self.literal(b"[\"")?;
         loop {
-            self.literal(b"[\"")?;
-            let price = Price(self.decimal::<PRICE_DECIMALS>()?);
-            self.literal(b",\"")?;
-            let qty = Qty(self.decimal::<QTY_DECIMALS>()?);
-            self.byte(b']')?;
-            if price.0 == 0 || levels.len() == MESSAGE_LEVELS_MAX {
+            let last;
+            let window = match self.window() {
+                Some(window) => window,
+                None => {
+                    last = last_bytes(self.bytes, self.at);
+                    &last
+                }
+            };
+            let (price, qty) = match self.reader.level(window) {
+                Some((price, qty, length)) => {
+                    self.at += length;
+                    (price, qty)
+                }
+                None => {
+                    let price = self.decimal::<PRICE_DECIMALS>()?;
+                    self.literal(b",\"")?;
+                    (price, self.decimal::<QTY_DECIMALS>()?)
+                }
+            };
+            if price == 0 || levels.len() == MESSAGE_LEVELS_MAX {
                 return None;
             }
-            levels.push(LevelChange { side, price, qty });
-            match self.next()? {
-                b',' => {}
-                b']' => return Some(()),
-                _ => return None,
+            levels.push(LevelChange { side, price: Price(price), qty: Qty(qty) });
+            let next = *self.window()?;
+            if u32::from_le_bytes(next) == u32::from_le_bytes(*b"],[\"") {
+                self.at += next.len();
+            } else {
+                return self.literal(b"]]");
             }
         }
     }
 
     /// A decimal up to its closing quote, which is passed: digits, and perhaps a point and no more than `DECIMALS` digits, together
     /// so few that nothing overflows.
-    #[inline]
+    #[inline(always)]
     fn decimal<const DECIMALS: u32>(&mut self) -> Option<i64> {
-        let rest = self.bytes.get(self.at..)?;
-        let mut value = 0u64;
-        let mut place = 0;
-        while let Some(digit) = rest.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            place += 1;
-        }
-        let whole = place;
-        let mut fraction = 0;
-        if rest.get(place) == Some(&b'.') {
-            place += 1;
-            while let Some(digit) = rest.get(place).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-                place += 1;
-                fraction += 1;
-            }
-        }
-        if rest.get(place) != Some(&b'"') || whole == 0 || whole + fraction > 18 || fraction > DECIMALS as usize {
-            return None;
-        }
-        self.at += place + 1;
-        let scaled = value.checked_mul(SCALES[DECIMALS as usize - fraction])?;
-        i64::try_from(scaled).ok()
+        let Some((value, end)) = self.window().and_then(|window| self.reader.decimal::<DECIMALS>(window)) else {
+            let value;
+            (value, self.at) = long_decimal(self.bytes, self.at, DECIMALS as usize)?;
+            return Some(value);
+        };
+        self.at += end + 1;
+        Some(value)
     }
 }
 
-/// Printable ASCII but the quote and the backslash.
-const IS_PLAIN: [bool; 256] = {
-    let mut is_plain = [false; 256];
-    let mut byte = b' ';
-    while byte <= b'~' {
-        is_plain[byte as usize] = byte != b'"' && byte != b'\\';
-        byte += 1;
+/// The bytes from `at` on, fewer than `N`, and zeros.
+#[inline(never)]
+fn last_bytes<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut padded = [0; N];
+    let last = bytes.get(at..).unwrap_or_default();
+    if let Some(beginning) = padded.get_mut(..last.len()) {
+        beginning.copy_from_slice(last);
     }
-    is_plain
-};
+    padded
+}
 
-const SCALES: [u64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+/// Any decimal, and where its closing quote has been passed.
+#[inline(never)]
+fn long_decimal(bytes: &[u8], at: usize, decimals: usize) -> Option<(i64, usize)> {
+    let (mut value, whole) = unsigned(bytes, at);
+    let mut end = at + whole;
+    let mut fraction = 0;
+    if bytes.get(end) == Some(&b'.') {
+        let after;
+        (after, fraction) = unsigned(bytes, end + 1);
+        end += 1 + fraction;
+        if fraction > decimals {
+            return None;
+        }
+        value = value.wrapping_mul(POWERS[fraction]).wrapping_add(after);
+    }
+    if bytes.get(end) != Some(&b'"') || whole == 0 || whole + fraction > 18 {
+        return None;
+    }
+    let scaled = value.checked_mul(POWERS[decimals - fraction])?;
+    Some((i64::try_from(scaled).ok()?, end + 1))
+}
 
 #[cfg(test)]
 mod tests {
@@ -312,7 +497,9 @@ mod tests {
     }
 
     fn scanned(raw: &[u8]) -> Option<String> {
-        scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"))
+        let said = Scanner::detect().scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"));
+        assert_eq!(said, Scanner::Portable.scan(raw, &mut Vec::new()).map(|message| format!("{message:?}")));
+        said
     }
 
     #[test]
@@ -354,6 +541,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn takes_levels_of_any_length_that_fits(
+            levels in prop::collection::vec(("[0-9]{0,19}", "(\\.[0-9]{0,11})?", "[0-9]{0,19}", "(\\.[0-9]{0,11})?"), 0..6)
+        ) {
+            let texts: Vec<_> = levels.iter().map(|(p, f, q, g)| format!(r#"["{p}{f}","{q}{g}"]"#)).collect();
+            let (bids, asks) = texts.split_at(texts.len() / 2);
+            let raw = USUAL[1].replace(r#""b":[]"#, &format!(r#""b":[{}]"#, bids.join(","))).replace(r#""a":[]"#, &format!(r#""a":[{}]"#, asks.join(",")));
+            let said = scanned(raw.as_bytes());
+            let fits = |whole: &str, fraction: &str, decimals: usize| {
+                let digits = fraction.len().saturating_sub(1);
+                let most: usize = if decimals == 9 { 9 } else { 10 };
+                !whole.is_empty() && digits <= decimals && whole.len() + digits <= 18 && whole.len() <= most
+            };
+            if levels.iter().all(|(p, f, q, g)| fits(p, f, 9) && fits(q, g, 8) && !p.trim_start_matches('0').is_empty()) {
+                prop_assert!(said.is_some(), "{}", raw);
+            }
+            if said.is_some() {
+                prop_assert_eq!(said, general(raw.as_bytes()));
+            }
+        }
+
         #[test]
         fn never_says_anything_else_than_the_general_decoder(
             which in 0..USUAL.len(), edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"\"{}[],:.0129-eEutbaX \\\x80".to_vec()), 0u8..3), 0..4)

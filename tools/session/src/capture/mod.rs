@@ -15,9 +15,10 @@ use crate::config::{Config, InstrumentConfig};
 use chronos_market::decode::{LineError, MESSAGE_BYTES_MAX};
 use chronos_market::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId, Price, Qty, Timestamp};
 use chronos_pipeline::topology::Source;
+use lines::{Line, Lines};
 use records::{Records, Step};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Symbols named where there are too many.
 const SYMBOLS_TOLD: usize = 8;
@@ -368,6 +369,7 @@ impl Connection {
                     self.next = Some(records.recv());
                     return None;
                 }
+                Ok(Step::Aside) => files[*file].lines += 1,
                 Ok(Step::Broken(error)) => {
                     files[*file].lines += 1;
                     return Some(error);
@@ -389,7 +391,19 @@ impl Connection {
 /// The records of a file from its beginning.
 fn records_of(file: &CaptureFile) -> io::Result<Records> {
     let (bytes, _) = probe::open(&file.path).map_err(io::Error::other)?;
-    Records::new(bytes, file.probe.framing)
+    let records = Records::new(bytes, file.probe.framing)?;
+    Ok(match (file.probe.framing, lobster_seed(&file.path)) {
+        (Framing::LobsterRows { .. }, Some(seed)) => records.with_seed(seed),
+        _ => records,
+    })
+}
+
+/// The first row of the order book file beside a LOBSTER message file; `None` where there is none.
+fn lobster_seed(path: &Path) -> Option<Vec<u8>> {
+    let name = path.file_name()?.to_str()?;
+    let (bytes, _) = probe::open(&path.with_file_name(name.replacen("_message_", "_orderbook_", 1))).ok()?;
+    let mut lines = Lines::new(bytes);
+    matches!(lines.advance(), Ok(Line::Text)).then(|| lines.current().trim_ascii_end().to_vec())
 }
 
 /// Files as given, and the files of folders by name; hidden ones are left out.

@@ -116,7 +116,7 @@ impl FileProbe {
             let Ok(step) = records.advance() else { break };
             match step {
                 Step::End => break,
-                Step::Broken(_) => {}
+                Step::Broken(_) | Step::Aside => {}
                 Step::Record => candidate.take(&records),
             }
             first = first.or(Some(records.recv()).filter(|recv| recv.0 != 0));
@@ -125,6 +125,8 @@ impl FileProbe {
         if count == 0 {
             return Err(CaptureError::EmptyFile { path: path.to_owned() });
         }
+        // What a decoder holds back names symbols too. A fault in it is told when the file is replayed.
+        let _ = candidate.decoder.finish(records.recv(), &mut candidate.symbols);
         Ok(FileProbe {
             compression,
             framing,
@@ -161,6 +163,7 @@ impl FileProbe {
                     count -= 1;
                     break;
                 }
+                Step::Aside => {}
                 Step::Broken(error) => {
                     let reason = match error {
                         BrokenLine::Line(error) => error.to_string(),

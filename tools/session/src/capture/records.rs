@@ -50,6 +50,8 @@ pub enum Framing {
 pub(super) enum Step {
     /// A record.
     Record,
+    /// A line that holds no message: of the recorder, or empty.
+    Aside,
     /// Something that is no record; [`Records::current`] is what it is instead, as far as it is at hand.
     Broken(BrokenLine),
     /// The end.
@@ -66,6 +68,10 @@ pub(super) struct Records {
     symbol: Range<usize>,
     recv: Timestamp,
     unit: TimeUnit,
+    /// Stands in place of the first record: the book after it, where that is known.
+    seed: Vec<u8>,
+    is_seed: bool,
+    is_seeded: bool,
 }
 
 enum Reader {
@@ -94,7 +100,22 @@ impl Records {
                 Reader::Binary { bytes, taken: length }
             }
         };
-        Ok(Records { reader, framing, current: 0..0, symbol: 0..0, recv: Timestamp(0), unit: TimeUnit::Nanos })
+        Ok(Records {
+            reader,
+            framing,
+            current: 0..0,
+            symbol: 0..0,
+            recv: Timestamp(0),
+            unit: TimeUnit::Nanos,
+            seed: Vec::new(),
+            is_seed: false,
+            is_seeded: false,
+        })
+    }
+
+    /// Puts a row of the order book file, which shows the book after the first message, in that message's place.
+    pub(super) fn with_seed(self, seed: Vec<u8>) -> Records {
+        Records { seed, ..self }
     }
 
     /// Goes to the next record. A file that is damaged in the middle gives the records before that, then the error.
@@ -116,7 +137,8 @@ impl Records {
                         };
                         (self.current, self.recv, self.unit) = (place(cut.message), cut.recv, cut.unit);
                         self.symbol = cut.symbol.map_or(0..0, |symbol| place(symbol.as_bytes()));
-                        Ok(Step::Record)
+                        self.is_seed = !self.seed.is_empty() && !std::mem::replace(&mut self.is_seeded, true);
+                        Ok(if self.current.is_empty() { Step::Aside } else { Step::Record })
                     }
                     Err(error) => {
                         self.current = 0..line.len();
@@ -160,6 +182,9 @@ impl Records {
     /// The record that [`Records::advance`] found.
     #[inline]
     pub(super) fn current(&self) -> &[u8] {
+        if self.is_seed {
+            return &self.seed;
+        }
         let window = match &self.reader {
             Reader::Lines(lines) => lines.current(),
             Reader::Packets { bytes, .. } | Reader::Binary { bytes, .. } => bytes.window(),
@@ -213,6 +238,7 @@ fn cut_line(line: &[u8], framing: Framing, before: Timestamp) -> Result<LineCut<
     // A part of the line, so that its place can be told.
     let nothing = &line[..0];
     Ok(match framing {
+        Framing::CryptofeedLines if line.trim_ascii().is_empty() => cut(nothing, before, TimeUnit::Seconds),
         Framing::CryptofeedLines => match split_cryptofeed_line(line)? {
             CryptofeedLine::Received { recv, message } => cut(message, recv, TimeUnit::Seconds),
             CryptofeedLine::Reply { url, recv, message } => {
