@@ -50,6 +50,19 @@ pub fn duration_ns(nanos: u64) -> String {
     format!("{} {name}", decimal(value, decimals))
 }
 
+/// A difference of times, which may be negative, as [`duration_ns`] has it: `-1.27 s`.
+pub fn signed_duration_ns(nanos: i64) -> String {
+    format!("{}{}", if nanos < 0 { "-" } else { "" }, duration_ns(nanos.unsigned_abs()))
+}
+
+/// A number of bytes to three significant digits: `842 B`, `3.64 MB`.
+pub fn bytes(value: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let Some((unit, name)) = UNITS.into_iter().find(|&(unit, _)| value >= unit) else { return format!("{value} B") };
+    let number = value as f64 / unit as f64;
+    decimal(number, (2.0 - number.log10().floor()).clamp(0.0, 2.0) as usize) + " " + name
+}
+
 /// A stretch of time in the two largest units that have something in it: `19 min 46 s`, `2 d 3 h`, `12.5 s`.
 pub fn span_ns(nanos: u64) -> String {
     let seconds = nanos / 1_000_000_000;
@@ -163,6 +176,12 @@ mod tests {
         for (nanos, text) in cases {
             assert_eq!(duration_ns(nanos), text);
         }
+    }
+
+    #[test]
+    fn sizes_and_differences_have_units() {
+        assert_eq!([0, 999, 1_000, 3_637_062, 18_900_000_000].map(bytes), ["0 B", "999 B", "1.00 kB", "3.64 MB", "18.9 GB"]);
+        assert_eq!([0, -1_270_000_000, 4_500].map(signed_duration_ns), ["0 ns", "-1.27 s", "4.50 µs"]);
     }
 
     #[test]

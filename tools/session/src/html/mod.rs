@@ -1,13 +1,15 @@
-//! The report as one HTML file that opens anywhere: no script, style, font or picture from outside.
+//! Reports, of a replay and of what captures hold, as one HTML file that opens anywhere: no script, style, font or picture from outside.
 //!
 //! Plots are SVG drawn here. A small script adds a read-out under the pointer; without it everything is there to read. The file
 //! stays under 5 MB however long the session was: what is drawn has a budget of points that the instruments share.
 
 mod axis;
+mod inspect;
 mod latency;
 mod market;
 mod plot;
 
+pub use inspect::render_inspection;
 pub use latency::{LatencyCurve, latency_curves};
 
 use crate::format::{clock_utc, count, date_utc, decimal, duration_ns, money, span_ns, words};
@@ -43,19 +45,10 @@ pub fn render(report: &Report, series: &Series, latency_curves: &[LatencyCurve])
     let symbols = some_of(report.instruments.iter().map(|instrument| instrument.symbol.as_str()), 4);
     let symbols = if symbols.is_empty() { "no instrument".into() } else { symbols };
     let span = span(series);
-    let mut page = String::with_capacity(1 << 20);
-    page.push_str(&format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n\
-         <title>Replay of {}{}</title>\n<style>\n{}</style></head>\n<body><main>\n",
-        escape(&symbols),
-        span.map(|(from, _)| format!(", {}", date_utc(from))).unwrap_or_default(),
-        include_str!("page.css"),
-    ));
-    page.push_str(include_str!("marks.svg"));
+    let date = span.map(|(from, _)| format!(", {}", date_utc(from))).unwrap_or_default();
+    let mut page = beginning(&format!("Replay of {symbols}{date}"));
     push_header(&mut page, report, &symbols, span);
-    push_notices(&mut page, report);
+    push_notices(&mut page, &report.notices);
     push_figures(&mut page, report, series);
     let drawn = series.instruments.len().max(1);
     let budget = SpaceBudget { columns: COLUMNS.0.min(COLUMNS.1 / drawn), marks: MARKS.0.min(MARKS.1 / drawn) };
@@ -64,8 +57,28 @@ pub fn render(report: &Report, series: &Series, latency_curves: &[LatencyCurve])
     }
     latency::push_latency(&mut page, report, latency_curves);
     push_tables(&mut page, report);
-    page.push_str(&format!("</main>\n<script>\n{}</script>\n</body></html>\n", include_str!("page.js")));
+    push_end(&mut page);
     page
+}
+
+/// A page up to where its content begins.
+fn beginning(title: &str) -> String {
+    let mut page = String::with_capacity(1 << 20);
+    page.push_str(&format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n\
+         <title>{}</title>\n<style>\n{}</style></head>\n<body><main>\n",
+        escape(title),
+        include_str!("page.css"),
+    ));
+    page.push_str(include_str!("marks.svg"));
+    page
+}
+
+/// What stands behind a page's content.
+fn push_end(page: &mut String) {
+    page.push_str(&format!("</main>\n<script>\n{}</script>\n</body></html>\n", include_str!("page.js")));
 }
 
 /// First and last instant that something is known of.
@@ -104,16 +117,16 @@ fn push_header(page: &mut String, report: &Report, symbols: &str, span: Option<(
     ));
 }
 
-fn push_notices(page: &mut String, report: &Report) {
-    if report.notices.is_empty() {
+fn push_notices(page: &mut String, notices: &[String]) {
+    if notices.is_empty() {
         return;
     }
     page.push_str("<ul class=\"notices\">\n");
-    for notice in report.notices.iter().take(ROWS_MAX) {
+    for notice in notices.iter().take(ROWS_MAX) {
         page.push_str(&format!("<li>{}</li>\n", escape(notice)));
     }
-    if report.notices.len() > ROWS_MAX {
-        page.push_str(&format!("<li>and {} more</li>\n", count((report.notices.len() - ROWS_MAX) as u64)));
+    if notices.len() > ROWS_MAX {
+        page.push_str(&format!("<li>and {} more</li>\n", count((notices.len() - ROWS_MAX) as u64)));
     }
     page.push_str("</ul>\n");
 }
@@ -148,6 +161,11 @@ fn push_figures(page: &mut String, report: &Report, series: &Series) {
         ("Net profit", money(report.pnl_quote), format!("after fees of {}", money(report.fees_quote))),
         ("Book checks", count(checks.compared), checked),
     ];
+    push_figure_row(page, figures);
+}
+
+/// Writes figures with their names and a note each.
+fn push_figure_row<const N: usize>(page: &mut String, figures: [(&str, String, String); N]) {
     page.push_str("<dl class=\"figures\">\n");
     for (name, value, note) in figures {
         page.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd><dd class=\"note\">{}</dd></div>\n", minus(value), minus(note)));

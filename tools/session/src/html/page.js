@@ -61,6 +61,13 @@
       return items;
     });
   }
+  for (const box of document.querySelectorAll('.values')) {
+    follow(box, (data, fraction) => {
+      const time = fraction * data.span, place = at(data.t, time);
+      return [['UTC', new Date(data.start + time).toISOString().slice(11, 23)],
+        ...data.lines.map(line => [line.name, number(line.values[place] ?? null, line.decimals) + line.unit])];
+    });
+  }
   for (const box of document.querySelectorAll('.curves')) {
     follow(box, (data, fraction) => {
       const nines = data.first + fraction * (data.max - data.first);

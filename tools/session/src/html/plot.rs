@@ -143,6 +143,15 @@ pub(super) fn line_path(points: impl IntoIterator<Item = (f64, f64)>) -> String 
     path
 }
 
+/// Bars that stand on the horizontal axis beside each other, from their left edges, right edges and heights in fractions of the plot.
+pub(super) fn bar_path(bars: impl IntoIterator<Item = (f64, f64, f64)>) -> String {
+    let mut path = String::new();
+    for (left, right, height) in bars {
+        path.push_str(&format!("M{} {GRID}V{}H{}V{GRID}Z", grid(left), grid(1.0 - height), grid(right)));
+    }
+    path
+}
+
 fn grid(fraction: f64) -> i64 {
     (fraction.clamp(0.0, 1.0) * GRID).round() as i64
 }
@@ -189,5 +198,6 @@ mod tests {
     #[test]
     fn nothing_leaves_the_plot() {
         assert_eq!(line_path([(-1.0, 2.0), (7.0, f64::INFINITY)]), "M0 0L4000 0");
+        assert_eq!(bar_path([(-1.0, 0.5, 0.25), (0.5, 2.0, 9.0)]), "M0 4000V3000H2000V4000ZM2000 4000V0H4000V4000Z");
     }
 }

@@ -118,6 +118,15 @@ pub(super) fn update_id(message: &Message<'_>) -> Option<u64> {
     }
 }
 
+/// Whether a message is the last of its event. Orders of a snapshot, which all but the last are not, have the times they came at.
+pub(super) fn is_event_end(message: &Message<'_>) -> bool {
+    match message {
+        Message::Order(order) => order.is_last,
+        Message::Book(book) => book.is_last,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,7 +24,7 @@ use crate::replay::{Progress, SessionError};
 use chronos_market::book::{MarketBook, SyncOutcome};
 use chronos_market::decode::{DecodeSink, Decoder, FeedDecoder, FeedMessage, Ignored, Message};
 use chronos_market::{Bbo, BookState, Exchange, StaleReason, Timestamp};
-use kind::{kind_and_time, update_id};
+use kind::{is_event_end, kind_and_time, update_id};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -34,6 +34,8 @@ pub const BOOKS_MAX: usize = 64;
 pub const TRACKED_MAX: usize = 16_384;
 /// Incidents that are kept.
 pub const INCIDENTS_MAX: usize = 1_000;
+/// Fineness of the histograms of clock offsets, of a feed and of an instrument, as [`OffsetHistogram::new`] takes it.
+const OFFSET_BITS: (u32, u32) = (12, 8);
 /// Records between two calls of the progress function.
 const PROGRESS_RECORDS: u64 = 4_096;
 
@@ -58,7 +60,7 @@ pub struct Inspected {
 }
 
 /// What happened when.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Activity {
     /// Messages of all instruments.
     pub rates: Buckets<KindCounts>,
@@ -182,7 +184,9 @@ impl TrackedFile {
         }
         self.time_reversals += u64::from(recv < self.last_recv);
         self.last_recv = recv;
-        widen(&mut self.received, recv.0);
+        if self.clock != ReceiveClock::None {
+            widen(&mut self.received, recv.0);
+        }
     }
 }
 
@@ -198,6 +202,7 @@ struct TrackedFeed {
     heartbeats: u64,
     ignored: BTreeMap<&'static str, u64>,
     without_symbol: u64,
+    offsets: OffsetHistogram,
     /// A book that takes no message but the feed's own: how every book of the feed begins.
     beginning: MarketBook,
 }
@@ -309,6 +314,7 @@ impl<'a> Tracker<'a> {
             heartbeats: 0,
             ignored: BTreeMap::new(),
             without_symbol: 0,
+            offsets: OffsetHistogram::new(OFFSET_BITS.0),
             beginning: MarketBook::new(),
         };
         Tracker {
@@ -320,7 +326,7 @@ impl<'a> Tracker<'a> {
             books: 0,
             incidents: Vec::new(),
             incidents_omitted: 0,
-            activity: Activity::default(),
+            activity: Activity { rates: Buckets::default(), offsets: OffsetHistogram::new(OFFSET_BITS.0), markets: Vec::new() },
         }
     }
 
@@ -347,7 +353,7 @@ impl<'a> Tracker<'a> {
             feed,
             kinds: [0; KINDS],
             exchange_time: None,
-            offsets: OffsetHistogram::default(),
+            offsets: OffsetHistogram::new(OFFSET_BITS.1),
             trades: Numbering::default(),
             aggregates: Numbering::default(),
             updates: Numbering::default(),
@@ -375,9 +381,10 @@ impl<'a> Tracker<'a> {
         let mut offset_ns = None;
         if exchange_ns != 0 {
             widen(&mut instrument.exchange_time, exchange_ns);
-            if is_clocked {
+            if is_clocked && is_event_end(message) {
                 let offset = recv.0.saturating_sub(exchange_ns);
                 instrument.offsets.add(offset);
+                self.feeds[feed].offsets.add(offset);
                 offset_ns = Some(offset as f64);
             }
         }
@@ -477,10 +484,8 @@ impl<'a> Tracker<'a> {
     }
 
     fn finish(mut self, capture: &Capture, files: Vec<TrackedFile>, records: u64, is_complete: bool) -> Inspected {
-        let mut offsets: Vec<OffsetHistogram> = vec![OffsetHistogram::default(); self.feeds.len()];
-        for instrument in &self.instruments {
-            offsets[instrument.feed].merge(&instrument.offsets);
-            self.activity.offsets.merge(&instrument.offsets);
+        for feed in &self.feeds {
+            self.activity.offsets.merge(&feed.offsets);
         }
         // Those of most messages come first from here on.
         let mut order: Vec<usize> = (0..self.instruments.len()).collect();
@@ -512,7 +517,7 @@ impl<'a> Tracker<'a> {
             received,
             files,
             books_not_followed: self.instruments.iter().filter(has_untracked_book).count() as u64,
-            feeds: self.feeds.into_iter().zip(offsets).map(|(feed, offsets)| feed_inspection(feed, &offsets)).collect(),
+            feeds: self.feeds.into_iter().map(feed_inspection).collect(),
             instruments: order.iter().map(|place| instrument_inspection(&self.instruments[*place])).collect(),
             untracked_messages: self.untracked_messages,
             incidents: self.incidents,
@@ -545,11 +550,11 @@ fn file_inspection(file: &crate::capture::CaptureFile, tracked: TrackedFile) -> 
     }
 }
 
-fn feed_inspection(feed: TrackedFeed, offsets: &OffsetHistogram) -> FeedInspection {
+fn feed_inspection(feed: TrackedFeed) -> FeedInspection {
     FeedInspection {
         venue: feed.exchange.name(),
         records: feed.records,
-        clock_offset: offsets.summary(),
+        clock_offset: feed.offsets.summary(),
         gaps: feed.gaps,
         messages_lost: feed.messages_lost,
         restarts: feed.restarts,

@@ -4,6 +4,7 @@ use super::clock::OffsetSummary;
 use crate::format::{clock_utc, date_utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Version of the report's shape; it grows when a field changes its meaning or goes.
 pub const SCHEMA: &str = "chronos.inspect/1";
@@ -133,7 +134,7 @@ pub struct FeedInspection {
     pub venue: &'static str,
     /// Records read.
     pub records: u64,
-    /// Receive time less exchange time over all its messages; absent where one of them is missing.
+    /// Receive time less exchange time over all its messages (of an event of several, the last); absent where one of them is missing.
     pub clock_offset: Option<OffsetSummary>,
     /// Times it lost messages, as the numbers of its packets tell.
     pub gaps: u64,
@@ -172,6 +173,14 @@ pub struct InstrumentInspection {
     pub repeated: u64,
     /// Its book; absent where it has none, or it was not followed.
     pub book: Option<BookInspection>,
+}
+
+impl InstrumentInspection {
+    /// Venue and symbol, in words.
+    pub fn name(&self) -> String {
+        let symbol = if self.symbol.is_empty() { "(no symbol)" } else { &self.symbol };
+        format!("{} {symbol}", self.venue)
+    }
 }
 
 /// A book at the end, and what happened to it.
@@ -273,16 +282,17 @@ pub enum IncidentKind {
     },
 }
 
-impl IncidentKind {
-    /// It in a word or two.
-    pub fn name(self) -> &'static str {
-        match self {
-            IncidentKind::BookGap => "update ids break off",
-            IncidentKind::BookCrossed => "book crossed",
-            IncidentKind::BookChecksum => "checksum differs",
-            IncidentKind::BookOverrun => "buffer overrun",
-            IncidentKind::FeedGap { .. } => "messages lost",
-            IncidentKind::FeedRestart { .. } => "numbering restarts",
+impl fmt::Display for IncidentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            IncidentKind::BookGap => f.write_str("update ids break off"),
+            IncidentKind::BookCrossed => f.write_str("bid and ask crossed"),
+            IncidentKind::BookChecksum => f.write_str("checksum differs"),
+            IncidentKind::BookOverrun => f.write_str("more than a buffer holds"),
+            IncidentKind::FeedGap { first, last } => write!(f, "messages {first} to {last} lost"),
+            IncidentKind::FeedRestart { expected, received } => {
+                write!(f, "numbering begins anew: {received} in place of {expected}")
+            }
         }
     }
 }

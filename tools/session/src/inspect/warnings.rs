@@ -131,7 +131,7 @@ fn of_feed(
 }
 
 fn of_instrument(instrument: &InstrumentInspection, tell: &mut impl FnMut(WarningKind, String, String, &'static str)) {
-    let about = format!("{} {}", instrument.venue, instrument.symbol);
+    let about = instrument.name();
     if let Some(missing) = instrument.trade_ids_missing.filter(|missing| *missing > 0) {
         let text = format!("{} trade ids are left out: trades lost, or made outside the order book", count(missing));
         tell(WarningKind::TradeIds, about.clone(), text, "compare with the venue's trade history");
@@ -154,7 +154,10 @@ fn of_book(
     match book.state {
         SyncState::InSync => {}
         SyncState::NeverInSync => {
-            let remedy = if instrument.kinds.contains_key("depth") {
+            let has = |kind| instrument.kinds.contains_key(kind);
+            let remedy = if has("snapshot") && !has("depth") {
+                "give the file that holds the changes as well"
+            } else if has("depth") {
                 "record a REST depth snapshot into the capture, or give the file that holds one before this one"
             } else {
                 "begin the capture before the feed does, or record a snapshot into it"
@@ -203,7 +206,7 @@ fn of_book(
         let text = format!("{} snapshots are older than the changes at hand", count(book.snapshots_too_old));
         tell(WarningKind::OldSnapshots, about.to_owned(), text, "begin recording changes before asking for a snapshot");
     }
-    if book.overruns > 0 {
+    if book.overruns > 0 && book.state != SyncState::NeverInSync {
         let text = format!("{} times more changes or levels than a buffer holds", count(book.overruns));
         tell(WarningKind::Overruns, about.to_owned(), text, "record a snapshot sooner after the connection begins");
     }

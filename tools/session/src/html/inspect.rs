@@ -1,0 +1,504 @@
+//! What captures hold as a page: what is wrong with them, message rates, markets and clocks over time, and tables.
+
+use super::axis::{Range, Tick, TimeRange, minus};
+use super::plot::{Axes, LABEL_LONG, Step, bar_path, line_path, percent, push_plot, step_paths};
+use super::{beginning, escape, push_end, push_figure_row, push_notices, push_table, some_of};
+use crate::format::{bytes, clock_utc, count, decimal, duration_ns, signed_duration_ns, span_ns, words};
+use crate::inspect::{
+    Activity, Buckets, Extent, Incident, Inspection, InstrumentInspection, MarketBucket, MessageKind, OffsetHistogram,
+    OffsetSummary, SyncState, Warning,
+};
+
+/// Instruments whose market is drawn.
+const MARKETS_DRAWN: usize = 8;
+/// Kinds of messages drawn, those of most messages first.
+const KINDS_DRAWN: usize = 6;
+/// Points of a line of rates: finer ones are noise.
+const RATE_POINTS: usize = 256;
+/// Bars of the histogram of clock offsets, and the share of all offsets that it leaves out at either end.
+const BARS: (usize, f64) = (120, 0.001);
+/// Marks of incidents in one plot; those that would stand on one another are one.
+const INCIDENT_CELLS: f64 = 800.0;
+/// Ticks of the time axis, and how many of them where their labels are long.
+const TIME_TICKS: [usize; 2] = [10, 6];
+/// A second in nanoseconds.
+const SECOND_NS: f64 = 1e9;
+
+/// The page.
+pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String {
+    let symbols =
+        some_of(inspection.instruments.iter().map(|instrument| instrument.symbol.as_str()).filter(|it| !it.is_empty()), 4);
+    let symbols = if symbols.is_empty() { "no symbol".into() } else { symbols };
+    let mut page = beginning(&format!("Inspection of {symbols}"));
+    push_header(&mut page, inspection, &symbols);
+    push_notices(&mut page, &inspection.warnings.iter().map(warning_text).collect::<Vec<_>>());
+    push_figures(&mut page, inspection, activity);
+    if let Some(axis) = TimeAxis::of(inspection, activity) {
+        push_rates(&mut page, inspection, activity, &axis);
+        push_offset_histogram(&mut page, &activity.offsets);
+        for (place, market) in activity.markets.iter().take(MARKETS_DRAWN) {
+            push_market(&mut page, inspection, *place, market, &axis);
+        }
+        if activity.markets.len() > MARKETS_DRAWN {
+            page.push_str(&format!(
+                "<p class=\"note\">Of {} instruments with a market, the {MARKETS_DRAWN} of most messages are drawn; `--symbols` chooses.</p>\n",
+                count(activity.markets.len() as u64)
+            ));
+        }
+    }
+    push_tables(&mut page, inspection);
+    push_end(&mut page);
+    page
+}
+
+fn warning_text(warning: &Warning) -> String {
+    format!("{}: {}; {}", warning.about, warning.text, warning.remedy)
+}
+
+fn push_header(page: &mut String, inspection: &Inspection, symbols: &str) {
+    let mut venues: Vec<&str> = inspection.feeds.iter().map(|feed| feed.venue).collect();
+    venues.sort_unstable();
+    venues.dedup();
+    page.push_str(&format!("<header><p class=\"kind\">Chronos inspection</p><h1>{}</h1>\n<p>", escape(symbols)));
+    if !venues.is_empty() {
+        page.push_str(&format!("{} <span class=\"dot\">·</span> ", escape(&some_of(venues.into_iter(), 4))));
+    }
+    match &inspection.received {
+        Some(span) => page.push_str(&format!(
+            "{} to {} UTC <span class=\"dot\">·</span> {}",
+            span.first_utc,
+            span.last_utc,
+            span_ns(span.length_ns())
+        )),
+        None => page.push_str("no receive times"),
+    }
+    let files = some_of(inspection.files.iter().map(|file| file.path.as_str()), 3);
+    page.push_str(&format!("</p>\n<p class=\"files\">{}</p></header>\n", escape(&files)));
+}
+
+/// The row of figures at the top.
+fn push_figures(page: &mut String, inspection: &Inspection, activity: &Activity) {
+    let messages: u64 = inspection.instruments.iter().map(|instrument| instrument.messages).sum();
+    let per_s = match &inspection.received {
+        Some(span) if span.length_ns() > 0 => {
+            format!("{} a second", decimal(messages as f64 / (span.length_ns() as f64 / SECOND_NS), 0))
+        }
+        _ => "no time span".into(),
+    };
+    let (offset, offset_note) = match activity.offsets.summary() {
+        Some(OffsetSummary { p50_ns, p99_ns, .. }) => {
+            (signed_duration_ns(p50_ns), format!("median; p99 is {}", signed_duration_ns(p99_ns)))
+        }
+        None => ("n/a".into(), "no two clocks to compare".into()),
+    };
+    let books = || inspection.instruments.iter().filter_map(|instrument| instrument.book.as_ref());
+    let in_sync = books().filter(|book| book.state == SyncState::InSync).count();
+    let book_gaps: u64 = books().map(|book| book.gaps).sum();
+    let lost: u64 = inspection.feeds.iter().map(|feed| feed.messages_lost).sum();
+    let size = inspection.files.iter().map(|file| file.bytes).sum();
+    let figures = [
+        ("Records", count(inspection.records), format!("{} malformed", count(inspection.malformed))),
+        ("Size", bytes(size), format!("in {} files", count(inspection.files.len() as u64))),
+        ("Messages", count(messages), per_s),
+        ("Instruments", count(inspection.instruments.len() as u64), format!("{} feeds", count(inspection.feeds.len() as u64))),
+        ("Books in sync", count(in_sync as u64), format!("at the end, of {}", count(books().count() as u64))),
+        ("Gaps in books", count(book_gaps), format!("{} messages lost by feeds", count(lost))),
+        ("Receive − exchange time", offset, offset_note),
+        ("Warnings", count(inspection.warnings.len() as u64), "see above".into()),
+    ];
+    push_figure_row(page, figures);
+}
+
+/// What all plots over time share.
+struct TimeAxis {
+    range: TimeRange,
+    ticks: Vec<Tick>,
+}
+
+impl TimeAxis {
+    fn of(inspection: &Inspection, activity: &Activity) -> Option<TimeAxis> {
+        let starts: Vec<i64> = activity.rates.iter().map(|(start, _)| start).collect();
+        let last = starts.last()?.saturating_add(activity.rates.width_ns());
+        let end = inspection.received.as_ref().map_or(last, |span| span.last_ns);
+        let range = TimeRange::around([*starts.first()?, end])?;
+        let [many, few] = TIME_TICKS.map(|ticks_max| range.ticks(ticks_max));
+        let ticks = if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many };
+        Some(TimeAxis { range, ticks })
+    }
+
+    /// Milliseconds from the beginning on.
+    fn millis(&self, instant_ns: i64) -> f64 {
+        self.range.fraction(instant_ns) * self.range.length_ns() as f64 / 1e6
+    }
+
+    /// The end of a bucket, not beyond the axis.
+    fn end_of(&self, start_ns: i64, width_ns: i64) -> i64 {
+        start_ns.saturating_add(width_ns).min(self.range.to)
+    }
+
+    fn title(&self) -> String {
+        format!("<p class=\"x-title\">Time, UTC, {}</p>\n", self.range.dates())
+    }
+}
+
+/// Message rate by kind.
+fn push_rates(page: &mut String, inspection: &Inspection, activity: &Activity, axis: &TimeAxis) {
+    let rates: Vec<_> = activity.rates.iter().collect();
+    let total = |kind: MessageKind| rates.iter().map(|(_, counts)| counts[kind as usize]).sum::<u64>();
+    let mut kinds: Vec<(MessageKind, u64)> = MessageKind::ALL.into_iter().map(|kind| (kind, total(kind))).collect();
+    kinds.retain(|(_, total)| *total > 0);
+    kinds.sort_by_key(|(_, total)| std::cmp::Reverse(*total));
+    kinds.truncate(KINDS_DRAWN);
+    let columns: Vec<_> = rates.chunks(rates.len().div_ceil(RATE_POINTS).max(1)).collect();
+    // Of the last column, only what is covered counts.
+    let width_ns = activity.rates.width_ns();
+    let spans: Vec<(i64, i64)> = columns
+        .iter()
+        .filter_map(|column| Some((column.first()?.0, axis.end_of(column.last()?.0, width_ns))))
+        .map(|(start, end)| (start, end.max(start.saturating_add(width_ns / 2))))
+        .collect();
+    let rate_of = |kind: MessageKind| -> Vec<f64> {
+        let counts = columns.iter().map(|column| column.iter().map(|(_, counts)| counts[kind as usize]).sum::<u64>());
+        counts.zip(&spans).map(|(count, (start, end))| count as f64 * SECOND_NS / end.abs_diff(*start).max(1) as f64).collect()
+    };
+    let lines: Vec<(MessageKind, u64, Vec<f64>)> = kinds.into_iter().map(|(kind, total)| (kind, total, rate_of(kind))).collect();
+    let highest = lines.iter().flat_map(|(.., rates)| rates).copied().fold(0.0, f64::max);
+    let range = Range { low: 0.0, high: if highest > 0.0 { highest * 1.05 } else { 1.0 } };
+    let (mut paths, mut legend, mut data) = (String::new(), String::new(), Vec::new());
+    for (place, (kind, total, rates)) in lines.iter().enumerate() {
+        let name = words(kind.name());
+        let points = spans.iter().zip(rates).map(|((start, end), rate)| {
+            let middle = start.saturating_add((end.abs_diff(*start) / 2) as i64);
+            (axis.range.fraction(middle), range.fraction(*rate))
+        });
+        paths.push_str(&format!("<path class=\"curve c{place}\" d=\"{}\"/>", line_path(points)));
+        legend.push_str(&format!("<span>{} {name}, {}</span>", line_key(&format!("curve c{place}")), count(*total)));
+        data.push(line_data(&name, "/s", 1, rates));
+    }
+    let incidents: Vec<&Incident> = inspection.incidents.iter().collect();
+    let (marks, key) = incident_marks(&incidents, axis);
+    page.push_str("<section><h2>Message rate</h2>\n<div class=\"values\"><p class=\"readout\"></p>\n<figure><figcaption>");
+    page.push_str(&format!("<b>By kind</b> <i>messages a second</i><span class=\"legend\">{legend}{key}</span></figcaption>\n"));
+    let y = range.ticks(5);
+    let axes = Axes { class: "price", description: "Messages a second by kind", y: &y, rule: None, x: &axis.ticks, x_labels: true };
+    push_plot(page, &axes, &paths, &marks);
+    page.push_str(&format!("</figure>{}", axis.title()));
+    push_data(page, axis, spans.iter().map(|(start, _)| *start), &data);
+    page.push_str("</div></section>\n");
+}
+
+/// How receive and exchange times differ, over all messages.
+fn push_offset_histogram(page: &mut String, offsets: &OffsetHistogram) {
+    let (Some(summary), Some(low), Some(high)) = (offsets.summary(), offsets.quantile(BARS.1), offsets.quantile(1.0 - BARS.1))
+    else {
+        return;
+    };
+    let (unit_ns, unit) = time_unit(low.unsigned_abs().max(high.unsigned_abs()));
+    let Some(range) = Range::around([low as f64 / unit_ns, high as f64 / unit_ns]) else { return };
+    let mut bars = [0_u64; BARS.0];
+    for (value, count) in offsets.values().filter(|(value, _)| (low..=high).contains(value)) {
+        let place = (range.fraction(value as f64 / unit_ns) * BARS.0 as f64) as usize;
+        bars[place.min(BARS.0 - 1)] += count;
+    }
+    let share = |bar: u64| bar as f64 * 100.0 / summary.count.max(1) as f64;
+    let highest = share(bars.into_iter().max().unwrap_or(0)).max(1e-9);
+    let shares = Range { low: 0.0, high: highest * 1.05 };
+    let width = 1.0 / BARS.0 as f64;
+    let drawn = bars.iter().enumerate().filter(|(_, bar)| **bar > 0);
+    let path = bar_path(drawn.map(|(place, bar)| {
+        let left = place as f64 * width;
+        (left, left + width, shares.fraction(share(*bar)))
+    }));
+    let median = percent(range.fraction(summary.p50_ns as f64 / unit_ns) * 100.0);
+    page.push_str(&format!(
+        "<section><h2>Receive less exchange time</h2>\n\
+         <p class=\"facts\">{} messages <span class=\"dot\">·</span> median {} <span class=\"dot\">·</span> p99 {} \
+         <span class=\"dot\">·</span> from {} to {}</p>\n\
+         <figure><figcaption><b>Distribution</b> <i>per cent of all messages</i>\
+         <span class=\"legend\"><span>{} median</span><span>the outermost {} % at either end are left out</span></span></figcaption>\n",
+        count(summary.count),
+        minus(signed_duration_ns(summary.p50_ns)),
+        minus(signed_duration_ns(summary.p99_ns)),
+        minus(signed_duration_ns(summary.min_ns)),
+        minus(signed_duration_ns(summary.max_ns)),
+        line_key("rule-line"),
+        BARS.1 * 100.0,
+    ));
+    let (y, x) = (shares.ticks(3), range.ticks(8));
+    let axes = Axes {
+        class: "middle",
+        description: "Distribution of receive time less exchange time",
+        y: &y,
+        rule: None,
+        x: &x,
+        x_labels: true,
+    };
+    let mark = format!("<line class=\"rule-line\" x1=\"{median}%\" x2=\"{median}%\" y2=\"100%\"/>");
+    push_plot(page, &axes, &format!("<path class=\"bars\" d=\"{path}\"/>"), &mark);
+    page.push_str(&format!(
+        "</figure><p class=\"x-title\">Receive less exchange time, {unit}; negative: received before it was sent</p></section>\n"
+    ));
+}
+
+/// One instrument's mid price, spread and clock offset.
+fn push_market(page: &mut String, inspection: &Inspection, place: usize, market: &Buckets<MarketBucket>, axis: &TimeAxis) {
+    let Some(instrument) = inspection.instruments.get(place) else { return };
+    page.push_str(&format!(
+        "<section><h2>{} <small>{}</small></h2>\n<p class=\"facts\">{}</p>\n",
+        escape(if instrument.symbol.is_empty() { "(no symbol)" } else { &instrument.symbol }),
+        escape(instrument.venue),
+        escape(&minus(facts(instrument)))
+    ));
+    let feeds = inspection.feeds.len();
+    let is_of_it = |incident: &&Incident| match incident.instrument {
+        Some(of) => of == place,
+        None => inspection.feeds.get(incident.feed).is_some_and(|feed| feeds == 1 || feed.venue == instrument.venue),
+    };
+    let incidents: Vec<&Incident> = inspection.incidents.iter().filter(is_of_it).collect();
+    let (marks, key) = incident_marks(&incidents, axis);
+    let offset_size = market.iter().map(|(_, bucket)| bucket.offset_ns).filter(|offset| offset.count > 0);
+    let offset_size = offset_size.map(|offset| offset.low.abs().max(offset.high.abs())).fold(0.0, f64::max);
+    let (unit_ns, unit) = time_unit(offset_size as u64);
+    let width_ns = market.width_ns();
+    let buckets: Vec<(i64, &MarketBucket)> = market.iter().map(|(start, bucket)| (axis.end_of(start, width_ns), bucket)).collect();
+    let panels: [(&str, &str, &str, Vec<Step>); 3] = [
+        ("Mid price", "quote currency", "price", steps(&buckets, axis, &incidents, |bucket| (bucket.mid, bucket.mid.last, 1.0))),
+        (
+            "Spread",
+            "quote currency, mean",
+            "low",
+            steps(&buckets, axis, &incidents, |bucket| (bucket.spread, bucket.spread.mean(), 1.0)),
+        ),
+        (
+            "Receive less exchange time",
+            unit,
+            "middle",
+            steps(&buckets, axis, &[], |bucket| (bucket.offset_ns, bucket.offset_ns.mean(), unit_ns)),
+        ),
+    ];
+    let drawn: Vec<_> = panels
+        .iter()
+        .filter_map(|panel| Some((panel, Range::around(panel.3.iter().flat_map(|step| [step.low, step.high, step.value]))?)))
+        .collect();
+    page.push_str("<div class=\"values\"><p class=\"readout\"></p>\n");
+    for (at, ((title, unit, class, steps), range)) in drawn.iter().enumerate() {
+        let legend = if at == 0 { format!("<span class=\"legend\">{key}</span>") } else { String::new() };
+        page.push_str(&format!("<figure><figcaption><b>{title}</b> <i>{unit}</i>{legend}</figcaption>\n"));
+        let y = range.ticks(if *class == "low" { 2 } else { 5 });
+        let zero = Some(0.0).filter(|zero| range.low <= *zero && *zero <= range.high).map(|zero| range.fraction(zero) * 100.0);
+        let description = format!("{title} of {}", instrument.symbol);
+        let x_labels = at + 1 == drawn.len();
+        let axes = Axes { class, description: &description, y: &y, rule: zero, x: &axis.ticks, x_labels };
+        push_plot(page, &axes, &step_paths(steps, *range), &marks);
+        page.push_str("</figure>\n");
+    }
+    page.push_str(&axis.title());
+    let decimals = instrument_decimals(instrument);
+    let held = |value: fn(&MarketBucket) -> Extent, shown: fn(&Extent) -> f64| {
+        let values = buckets.iter().scan(f64::NAN, move |held, (_, bucket)| {
+            let extent = value(bucket);
+            *held = if extent.count > 0 { shown(&extent) } else { *held };
+            Some(*held)
+        });
+        values.collect::<Vec<f64>>()
+    };
+    let offsets: Vec<f64> = buckets.iter().map(|(_, bucket)| bucket.offset_ns.mean() / unit_ns).collect();
+    let data = [
+        line_data("mid", "", decimals, &held(|bucket| bucket.mid, |extent| extent.last)),
+        line_data("spread", "", decimals, &held(|bucket| bucket.spread, Extent::mean)),
+        line_data("receive − exchange", &format!(" {unit}"), 3, &offsets),
+    ];
+    push_data(page, axis, buckets.iter().map(|(end, _)| *end), &data);
+    page.push_str("</div></section>\n");
+}
+
+/// Counts, and how the book stands.
+fn facts(instrument: &InstrumentInspection) -> String {
+    let mut facts = vec![kinds_text(instrument)];
+    if let Some(book) = &instrument.book {
+        facts.push(format!("book {}", state_text(book.state)));
+        if book.gaps + book.resyncs > 0 {
+            facts.push(format!("{} gaps, {} resyncs", count(book.gaps), count(book.resyncs)));
+        }
+    }
+    if let Some(offset) = instrument.clock_offset {
+        facts.push(format!("receive less exchange time {} (median)", signed_duration_ns(offset.p50_ns)));
+    }
+    facts.join(" · ")
+}
+
+fn kinds_text(instrument: &InstrumentInspection) -> String {
+    instrument.kinds.iter().map(|(kind, messages)| format!("{} {}", count(*messages), words(kind))).collect::<Vec<_>>().join(", ")
+}
+
+fn state_text(state: SyncState) -> &'static str {
+    match state {
+        SyncState::InSync => "in sync at the end",
+        SyncState::OutOfSync => "out of sync at the end",
+        SyncState::NeverInSync => "never in sync",
+    }
+}
+
+/// One decimal more than the best prices have, for what stands between two ticks.
+fn instrument_decimals(instrument: &InstrumentInspection) -> usize {
+    let book = instrument.book.as_ref();
+    let prices = book.iter().flat_map(|book| [&book.bid, &book.ask]).flatten();
+    prices.filter_map(|price| price.split_once('.')).map(|(_, decimals)| decimals.len() + 1).max().unwrap_or(4).min(9)
+}
+
+/// A step for each bucket that has values, of what `of` tells of it: extent, shown value, and divisor. At an incident the line
+/// breaks off.
+fn steps(
+    buckets: &[(i64, &MarketBucket)],
+    axis: &TimeAxis,
+    incidents: &[&Incident],
+    of: impl Fn(&MarketBucket) -> (Extent, f64, f64),
+) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(buckets.len());
+    let mut breaks = incidents.iter().map(|incident| incident.at_ns).peekable();
+    for (end, bucket) in buckets {
+        let (extent, value, divisor) = of(bucket);
+        if extent.count == 0 {
+            continue;
+        }
+        let x = axis.range.fraction(*end);
+        while let Some(at) = breaks.next_if(|at| at < end) {
+            let nan = f64::NAN;
+            steps.push(Step { x: axis.range.fraction(at), low: nan, high: nan, value: nan });
+        }
+        steps.push(Step { x, low: extent.low / divisor, high: extent.high / divisor, value: value / divisor });
+    }
+    steps
+}
+
+/// Lines at incidents, and what they mean.
+fn incident_marks(incidents: &[&Incident], axis: &TimeAxis) -> (String, String) {
+    let mut cells: Vec<u32> =
+        incidents.iter().map(|incident| (axis.range.fraction(incident.at_ns) * INCIDENT_CELLS) as u32).collect();
+    cells.sort_unstable();
+    cells.dedup();
+    let line = |cell: u32| {
+        let x = percent(f64::from(cell) * 100.0 / INCIDENT_CELLS);
+        format!("<line class=\"incident\" x1=\"{x}%\" x2=\"{x}%\" y2=\"100%\"/>")
+    };
+    let key =
+        if cells.is_empty() { String::new() } else { format!("<span>{} gap, restart, crossed book</span>", line_key("incident")) };
+    (cells.into_iter().map(line).collect(), key)
+}
+
+fn line_key(class: &str) -> String {
+    format!("<svg class=\"key\"><line class=\"{class}\" x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>")
+}
+
+/// The unit in which times of this size are read best: nanoseconds in it, and its name.
+fn time_unit(size_ns: u64) -> (f64, &'static str) {
+    match size_ns {
+        0..1_000 => (1.0, "ns"),
+        1_000..1_000_000 => (1e3, "µs"),
+        1_000_000..10_000_000_000 => (1e6, "ms"),
+        _ => (1e9, "s"),
+    }
+}
+
+/// A line for the read-out under the pointer.
+fn line_data(name: &str, unit: &str, decimals: usize, values: &[f64]) -> String {
+    let number = |value: &f64| if value.is_finite() { format!("{value:.decimals$}") } else { "null".into() };
+    let values: Vec<String> = values.iter().map(number).collect();
+    format!("{{\"name\":\"{name}\",\"unit\":\"{unit}\",\"decimals\":{decimals},\"values\":[{}]}}", values.join(","))
+}
+
+/// What the read-out needs: times in milliseconds from the first one on.
+fn push_data(page: &mut String, axis: &TimeAxis, instants: impl Iterator<Item = i64>, lines: &[String]) {
+    let times: Vec<String> = instants.map(|instant| format!("{:.3}", axis.millis(instant))).collect();
+    page.push_str(&format!(
+        "<script type=\"application/json\">{{\"start\":{},\"span\":{:.3},\"t\":[{}],\"lines\":[{}]}}</script>\n",
+        axis.range.from.div_euclid(1_000_000),
+        axis.range.length_ns() as f64 / 1e6,
+        times.join(","),
+        lines.join(",")
+    ));
+}
+
+fn push_tables(page: &mut String, inspection: &Inspection) {
+    page.push_str("<section>\n");
+    let files = inspection.files.iter().map(|file| {
+        let clock = |at: Option<i64>| at.map_or("n/a".into(), |at| clock_utc(at, 3));
+        vec![
+            file.path.clone(),
+            file.venue.to_owned(),
+            format!("{}, {}", file.format, file.framing),
+            file.compression.to_owned(),
+            file.time_unit.clone(),
+            bytes(file.bytes),
+            count(file.records),
+            count(file.malformed),
+            clock(file.received.as_ref().map(|span| span.first_ns)),
+            clock(file.received.as_ref().map(|span| span.last_ns)),
+        ]
+    });
+    let head = ["File", "Venue", "Format", "Compression", "Times in", "Size", "Records", "Malformed", "From", "To"];
+    push_table(page, "Files", &head, files.collect());
+    let instruments = inspection.instruments.iter().map(|instrument| {
+        let book = instrument.book.as_ref();
+        let side = |price: Option<&String>, qty: Option<&String>| match (price, qty) {
+            (Some(price), Some(qty)) => format!("{price} × {qty}"),
+            _ => "n/a".into(),
+        };
+        vec![
+            instrument.name(),
+            count(instrument.messages),
+            kinds_text(instrument),
+            book.map_or("none", |book| state_text(book.state)).to_owned(),
+            side(book.and_then(|book| book.bid.as_ref()), book.and_then(|book| book.bid_qty.as_ref())),
+            side(book.and_then(|book| book.ask.as_ref()), book.and_then(|book| book.ask_qty.as_ref())),
+        ]
+    });
+    push_table(page, "Instruments", &["Instrument", "Messages", "Kinds", "Book", "Bid", "Ask"], instruments.collect());
+    let offsets = inspection.instruments.iter().filter_map(|instrument| {
+        let offset = instrument.clock_offset?;
+        let [min, p50, p99, max] =
+            [offset.min_ns, offset.p50_ns, offset.p99_ns, offset.max_ns].map(|at| minus(signed_duration_ns(at)));
+        Some(vec![instrument.name(), count(offset.count), min, p50, p99, max])
+    });
+    let head = ["Receive less exchange time", "Measured", "Min", "Median", "p99", "Max"];
+    push_table(page, "", &head, offsets.collect());
+    let books = inspection.instruments.iter().filter_map(|instrument| {
+        let book = instrument.book.as_ref()?;
+        Some(vec![
+            instrument.name(),
+            count(book.gaps),
+            count(book.resyncs),
+            count(book.restarts),
+            count(book.crossed),
+            format!("{} of {}", count(book.checksum_mismatches), count(book.checksums_compared)),
+            count(book.unknown_orders),
+            count(book.old),
+        ])
+    });
+    let head = ["Book", "Gaps", "Resyncs", "Restarts", "Crossed", "Checksums that differ", "Unknown orders", "Old messages"];
+    push_table(page, "Books", &head, books.collect());
+    let feeds = inspection.feeds.iter().enumerate().map(|(place, feed)| {
+        let paths = inspection.files.iter().filter(|file| file.feed == place).map(|file| file.path.as_str());
+        vec![
+            some_of(paths, 2),
+            count(feed.records),
+            count(feed.gaps),
+            count(feed.messages_lost),
+            count(feed.restarts),
+            count(feed.heartbeats),
+            feed.longest_silence.as_ref().map_or("n/a".into(), |span| duration_ns(span.length_ns())),
+        ]
+    });
+    let head = ["Feed", "Records", "Gaps", "Messages lost", "Restarts", "Heartbeats", "Longest silence"];
+    push_table(page, "Feeds", &head, feeds.collect());
+    let incidents = inspection.incidents.iter().map(|incident| {
+        let whose = incident.instrument.and_then(|place| inspection.instruments.get(place));
+        vec![
+            incident.at_utc.clone(),
+            whose.map_or_else(|| "whole feed".to_owned(), InstrumentInspection::name),
+            incident.kind.to_string(),
+        ]
+    });
+    push_table(page, "Gaps and restarts", &["Time, UTC", "Whose", "What"], incidents.collect());
+    page.push_str("</section>\n");
+}
