@@ -10,7 +10,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Rows of a table; what comes after is counted.
-const ROWS_MAX: usize = 24;
+const ROWS_MAX: usize = 12;
 
 /// Arguments of `chronos inspect`.
 #[derive(Args)]
@@ -80,11 +80,10 @@ fn summary(inspection: &Inspection) -> String {
 fn files(inspection: &Inspection) -> String {
     let rows = inspection.files.iter().map(|file| {
         let format = if file.compression == "none" { file.format.into() } else { format!("{}, {}", file.format, file.compression) };
-        let times = format!("{}, {}", file.framing, file.time_unit);
         let from = file.received.as_ref().map_or("n/a".into(), |span| span.first_utc.clone());
-        [file.path.clone(), file.venue.into(), format, times, bytes(file.bytes), count(file.records), from]
+        [file.path.clone(), file.venue.into(), format, file.time_unit.clone(), bytes(file.bytes), count(file.records), from]
     });
-    some(["File", "Venue", "Format", "Records are, times in", "Size", "Records", "From, UTC"], rows.collect(), &[4, 5])
+    some(["File", "Venue", "Format", "Times in", "Size", "Records", "From, UTC"], rows.collect(), &[4, 5])
 }
 
 fn instruments(inspection: &Inspection) -> String {
@@ -135,7 +134,10 @@ fn books(inspection: &Inspection) -> String {
             return None;
         }
         let [gaps, resyncs, restarts, crossed, _, unknown] = happened.map(count);
-        let checksums = format!("{} of {}", count(book.checksum_mismatches), count(book.checksums_compared));
+        let checksums = match book.checksums_compared {
+            0 => "none".into(),
+            compared => format!("{} of {}", count(book.checksum_mismatches), count(compared)),
+        };
         Some([instrument.name(), gaps, resyncs, restarts, crossed, checksums, unknown])
     };
     let head = ["Book", "Gaps", "Resyncs", "Restarts", "Crossed", "Checksums differ", "Unknown orders"];

@@ -5,10 +5,12 @@ use super::plot::{Axes, LABEL_LONG, Step, bar_path, line_path, percent, push_plo
 use super::{beginning, escape, push_end, push_figure_row, push_notices, push_table, some_of};
 use crate::format::{bytes, clock_utc, count, decimal, duration_ns, signed_duration_ns, span_ns, words};
 use crate::inspect::{
-    Activity, Buckets, Extent, Incident, Inspection, InstrumentInspection, MarketBucket, MessageKind, OffsetHistogram,
-    OffsetSummary, SyncState, Warning,
+    Activity, Buckets, Extent, Incident, Inspection, InstrumentInspection, MarketBucket, MessageKind, OffsetSummary, SyncState,
+    Warning,
 };
 
+/// Symbols named at the top.
+const SYMBOLS_NAMED: usize = 4;
 /// Instruments whose market is drawn.
 const MARKETS_DRAWN: usize = 8;
 /// Kinds of messages drawn, those of most messages first.
@@ -26,8 +28,14 @@ const SECOND_NS: f64 = 1e9;
 
 /// The page.
 pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String {
-    let symbols =
-        some_of(inspection.instruments.iter().map(|instrument| instrument.symbol.as_str()).filter(|it| !it.is_empty()), 4);
+    let mut symbols: Vec<&str> = Vec::new();
+    for instrument in inspection.instruments.iter().filter(|instrument| !instrument.symbol.is_empty()) {
+        // Only the first few are named, so they are all that need comparing.
+        if !symbols.iter().take(SYMBOLS_NAMED).any(|symbol| *symbol == instrument.symbol) {
+            symbols.push(&instrument.symbol);
+        }
+    }
+    let symbols = some_of(symbols.into_iter(), SYMBOLS_NAMED);
     let symbols = if symbols.is_empty() { "no symbol".into() } else { symbols };
     let mut page = beginning(&format!("Inspection of {symbols}"));
     push_header(&mut page, inspection, &symbols);
@@ -35,7 +43,7 @@ pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String
     push_figures(&mut page, inspection, activity);
     if let Some(axis) = TimeAxis::of(inspection, activity) {
         push_rates(&mut page, inspection, activity, &axis);
-        push_offset_histogram(&mut page, &activity.offsets);
+        push_offsets(&mut page, inspection, activity, &axis);
         for (place, market) in activity.markets.iter().take(MARKETS_DRAWN) {
             push_market(&mut page, inspection, *place, market, &axis);
         }
@@ -98,15 +106,19 @@ fn push_figures(page: &mut String, inspection: &Inspection, activity: &Activity)
     let size = inspection.files.iter().map(|file| file.bytes).sum();
     let figures = [
         ("Records", count(inspection.records), format!("{} malformed", count(inspection.malformed))),
-        ("Size", bytes(size), format!("in {} files", count(inspection.files.len() as u64))),
+        ("Size", bytes(size), of_so_many(inspection.files.len(), "file", "files")),
         ("Messages", count(messages), per_s),
-        ("Instruments", count(inspection.instruments.len() as u64), format!("{} feeds", count(inspection.feeds.len() as u64))),
+        ("Instruments", count(inspection.instruments.len() as u64), of_so_many(inspection.feeds.len(), "feed", "feeds")),
         ("Books in sync", count(in_sync as u64), format!("at the end, of {}", count(books().count() as u64))),
         ("Gaps in books", count(book_gaps), format!("{} messages lost by feeds", count(lost))),
-        ("Receive − exchange time", offset, offset_note),
+        ("Clock offset", offset, offset_note),
         ("Warnings", count(inspection.warnings.len() as u64), "see above".into()),
     ];
     push_figure_row(page, figures);
+}
+
+fn of_so_many(number: usize, one: &str, many: &str) -> String {
+    format!("of {} {}", count(number as u64), if number == 1 { one } else { many })
 }
 
 /// What all plots over time share.
@@ -188,7 +200,8 @@ fn push_rates(page: &mut String, inspection: &Inspection, activity: &Activity, a
 }
 
 /// How receive and exchange times differ, over all messages.
-fn push_offset_histogram(page: &mut String, offsets: &OffsetHistogram) {
+fn push_offsets(page: &mut String, inspection: &Inspection, activity: &Activity, axis: &TimeAxis) {
+    let offsets = &activity.offsets;
     let (Some(summary), Some(low), Some(high)) = (offsets.summary(), offsets.quantile(BARS.1), offsets.quantile(1.0 - BARS.1))
     else {
         return;
@@ -236,8 +249,29 @@ fn push_offset_histogram(page: &mut String, offsets: &OffsetHistogram) {
     let mark = format!("<line class=\"rule-line\" x1=\"{median}%\" x2=\"{median}%\" y2=\"100%\"/>");
     push_plot(page, &axes, &format!("<path class=\"bars\" d=\"{path}\"/>"), &mark);
     page.push_str(&format!(
-        "</figure><p class=\"x-title\">Receive less exchange time, {unit}; negative: received before it was sent</p></section>\n"
+        "</figure><p class=\"x-title\">Receive less exchange time, {unit}; negative: received before it was sent</p>\n"
     ));
+    let width_ns = activity.offset_times.width_ns();
+    let buckets: Vec<(i64, &Extent)> =
+        activity.offset_times.iter().map(|(start, extent)| (axis.end_of(start, width_ns), extent)).collect();
+    let steps = steps(&buckets, axis, &[], |extent| (*extent, extent.mean(), unit_ns));
+    if let Some(range) = Range::around(steps.iter().flat_map(|step| [step.low, step.high])) {
+        let (marks, key) = incident_marks(&inspection.incidents.iter().collect::<Vec<_>>(), axis);
+        page.push_str(&format!(
+            "<div class=\"values\"><p class=\"readout\"></p>\n<figure><figcaption><b>Over time</b> <i>{unit}, mean; the band is least \
+             to greatest</i><span class=\"legend\">{key}</span></figcaption>\n"
+        ));
+        let y = range.ticks(4);
+        let rule = zero_rule(range);
+        let description = "Receive time less exchange time, over time";
+        let axes = Axes { class: "middle", description, y: &y, rule, x: &axis.ticks, x_labels: true };
+        push_plot(page, &axes, &step_paths(&steps, range), &marks);
+        page.push_str(&format!("</figure>{}", axis.title()));
+        let means: Vec<f64> = buckets.iter().map(|(_, extent)| extent.mean() / unit_ns).collect();
+        push_data(page, axis, buckets.iter().map(|(end, _)| *end), &[line_data("mean", &format!(" {unit}"), 3, &means)]);
+        page.push_str("</div>");
+    }
+    page.push_str("</section>\n");
 }
 
 /// One instrument's mid price, spread and clock offset.
@@ -285,10 +319,10 @@ fn push_market(page: &mut String, inspection: &Inspection, place: usize, market:
         let legend = if at == 0 { format!("<span class=\"legend\">{key}</span>") } else { String::new() };
         page.push_str(&format!("<figure><figcaption><b>{title}</b> <i>{unit}</i>{legend}</figcaption>\n"));
         let y = range.ticks(if *class == "low" { 2 } else { 5 });
-        let zero = Some(0.0).filter(|zero| range.low <= *zero && *zero <= range.high).map(|zero| range.fraction(zero) * 100.0);
+        let rule = zero_rule(*range);
         let description = format!("{title} of {}", instrument.symbol);
         let x_labels = at + 1 == drawn.len();
-        let axes = Axes { class, description: &description, y: &y, rule: zero, x: &axis.ticks, x_labels };
+        let axes = Axes { class, description: &description, y: &y, rule, x: &axis.ticks, x_labels };
         push_plot(page, &axes, &step_paths(steps, *range), &marks);
         page.push_str("</figure>\n");
     }
@@ -346,14 +380,14 @@ fn instrument_decimals(instrument: &InstrumentInspection) -> usize {
     prices.filter_map(|price| price.split_once('.')).map(|(_, decimals)| decimals.len() + 1).max().unwrap_or(4).min(9)
 }
 
-/// A step for each bucket that has values, of what `of` tells of it: extent, shown value, and divisor. At an incident the line
+/// Where 0 stands, if it does.
+fn zero_rule(range: Range) -> Option<f64> {
+    (range.low..=range.high).contains(&0.0).then(|| range.fraction(0.0) * 100.0)
+}
+
+/// A step for each bucket that has values,, of what `of` tells of it: extent, shown value, and divisor. At an incident the line
 /// breaks off.
-fn steps(
-    buckets: &[(i64, &MarketBucket)],
-    axis: &TimeAxis,
-    incidents: &[&Incident],
-    of: impl Fn(&MarketBucket) -> (Extent, f64, f64),
-) -> Vec<Step> {
+fn steps<T>(buckets: &[(i64, &T)], axis: &TimeAxis, incidents: &[&Incident], of: impl Fn(&T) -> (Extent, f64, f64)) -> Vec<Step> {
     let mut steps = Vec::with_capacity(buckets.len());
     let mut breaks = incidents.iter().map(|incident| incident.at_ns).peekable();
     for (end, bucket) in buckets {

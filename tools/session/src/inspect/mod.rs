@@ -66,7 +66,9 @@ pub struct Activity {
     pub rates: Buckets<KindCounts>,
     /// Receive time less exchange time over all feeds.
     pub offsets: OffsetHistogram,
-    /// The market of the first instruments that had one, at most [`BOOKS_MAX`]: index of the instrument, and its series. In order of
+    /// The same over time, in nanoseconds.
+    pub offset_times: Buckets<Extent>,
+    /// The market of the first instruments that had best prices, at most [`BOOKS_MAX`]: index of the instrument, and its series. In order of
     /// that index.
     pub markets: Vec<(usize, Buckets<MarketBucket>)>,
 }
@@ -326,7 +328,12 @@ impl<'a> Tracker<'a> {
             books: 0,
             incidents: Vec::new(),
             incidents_omitted: 0,
-            activity: Activity { rates: Buckets::default(), offsets: OffsetHistogram::new(OFFSET_BITS.0), markets: Vec::new() },
+            activity: Activity {
+                rates: Buckets::default(),
+                offsets: OffsetHistogram::new(OFFSET_BITS.0),
+                offset_times: Buckets::default(),
+                markets: Vec::new(),
+            },
         }
     }
 
@@ -385,6 +392,7 @@ impl<'a> Tracker<'a> {
                 let offset = recv.0.saturating_sub(exchange_ns);
                 instrument.offsets.add(offset);
                 self.feeds[feed].offsets.add(offset);
+                self.activity.offset_times.at(recv.0).add(offset as f64);
                 offset_ns = Some(offset as f64);
             }
         }
@@ -453,13 +461,10 @@ impl<'a> Tracker<'a> {
 
     fn draw(&mut self, place: usize, recv: Timestamp, bbo: Option<Bbo>, offset_ns: Option<f64>) {
         let bbo = bbo.filter(Bbo::is_two_sided);
-        if bbo.is_none() && offset_ns.is_none() {
-            return;
-        }
         let markets = &mut self.activity.markets;
         let market = match self.instruments[place].market {
             Some(market) => market,
-            None if markets.len() == BOOKS_MAX => return,
+            None if bbo.is_none() || markets.len() == BOOKS_MAX => return,
             None => {
                 markets.push((place, Buckets::default()));
                 *self.instruments[place].market.insert(markets.len() - 1)
