@@ -1,16 +1,20 @@
-//! What one change of an order book costs, on a made-up stream in the manner of ITCH.
+//! What one change of an order book costs: on real streams (Databento's of CME, Bitstamp's) where the folder `CHRONOS_DATA` holds
+//! them, and on a made-up one in the manner of ITCH.
 //!
 //! `cargo run --release -p chronos-market --example l3_cost [operations]`, and for instructions
 //! `valgrind --tool=callgrind --toggle-collect='*replay*' target/release/examples/l3_cost 300000`.
 //!
-//! Three of four orders are cancelled, most of them soon after they came; prices lie a few ticks from the best with a long tail; the
+//! In the made-up stream three of four orders are cancelled, most of them soon after they came; prices lie a few ticks from the best with a long tail; the
 //! best queue is executed from its front. A change is told with its level, its new total, and its rank; best bid and ask are read
 //! after each, as a feed handler does.
 
 use chronos_market::book::{OrderBook, OrderBookError};
-use chronos_market::decode::{OrderAction, RestingOrder};
-use chronos_market::{Price, Qty, Side};
+use chronos_market::decode::{
+    BitstampDecoder, DbnDecoder, DbnMetadata, DbnStep, DecodeSink, Decoder, Message, OrderAction, RestingOrder, split_dbn_record,
+};
+use chronos_market::{Price, Qty, Side, Timestamp};
 use std::hint::black_box;
+use std::io::Read;
 use std::time::Instant;
 
 const TICK: i64 = 10_000_000;
@@ -18,25 +22,79 @@ const OPERATIONS: usize = 10_000_000;
 
 fn main() {
     let operations = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(OPERATIONS);
-    for (name, resting) in [("5,000 orders at rest", 5_000), ("50,000 orders at rest", 50_000)] {
-        let (seed, stream) = generate(resting, operations);
-        let mut best = f64::INFINITY;
-        let mut book = OrderBook::new(1 << 18);
-        for _ in 0..3 {
-            book.clear();
-            replay(&mut book, &seed);
-            let started = Instant::now();
-            replay(&mut book, &stream);
-            best = best.min(started.elapsed().as_nanos() as f64 / stream.len() as f64);
+    for (name, stream) in [("Databento, CME ES", databento()), ("Bitstamp, 2015", bitstamp())] {
+        if let Some(stream) = stream {
+            measure(name, &[], &stream, 30);
         }
-        println!(
-            "{name}: {best:.1} ns a change over {} changes; at the end {} orders at {} + {} levels",
-            stream.len(),
-            book.len(),
-            book.depth(Side::Buy),
-            book.depth(Side::Sell)
-        );
     }
+    for (name, resting) in [("made up, 5,000 orders at rest", 5_000), ("made up, 50,000 orders at rest", 50_000)] {
+        let (seed, stream) = generate(resting, operations);
+        measure(name, &seed, &stream, 3);
+    }
+}
+
+/// The best of some runs, and the middle one.
+fn measure(name: &str, seed: &[OrderAction], stream: &[OrderAction], runs: usize) {
+    let mut book = OrderBook::new(1 << 18);
+    let mut costs: Vec<f64> = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        book.clear();
+        replay(&mut book, seed);
+        let started = Instant::now();
+        replay(&mut book, stream);
+        costs.push(started.elapsed().as_nanos() as f64 / stream.len() as f64);
+    }
+    costs.sort_by(f64::total_cmp);
+    println!(
+        "{name}: {:.1} ns a change (median of {runs}: {:.1}) over {} changes; at the end {} orders at {} + {} levels",
+        costs[0],
+        costs[runs / 2],
+        stream.len(),
+        book.len(),
+        book.depth(Side::Buy),
+        book.depth(Side::Sell)
+    );
+}
+
+/// What happened to orders, without the messages around it.
+#[derive(Default)]
+struct Actions(Vec<OrderAction>);
+
+impl DecodeSink for Actions {
+    fn message(&mut self, _recv: Timestamp, message: &Message<'_>) {
+        if let Message::Order(order) = message
+            && order.action != OrderAction::Nothing
+        {
+            self.0.push(order.action);
+        }
+    }
+}
+
+fn data(name: &str) -> Option<Vec<u8>> {
+    std::fs::read(std::path::Path::new(&std::env::var_os("CHRONOS_DATA")?).join(name)).ok()
+}
+
+fn databento() -> Option<Vec<OrderAction>> {
+    let bytes = zstd::decode_all(data("databento/es-glbx-mdp3-20240508_000000_000002.mbo.dbn.zst")?.as_slice()).ok()?;
+    let length = DbnMetadata::length(bytes.first_chunk()?).ok()?;
+    let mut decoder = DbnDecoder::new(DbnMetadata::parse(&bytes[..length]).ok()?);
+    let (mut actions, mut rest) = (Actions::default(), &bytes[length..]);
+    while let Ok(DbnStep::Record { consumed, recv, record }) = split_dbn_record(rest) {
+        decoder.decode(record, recv, &mut actions).ok()?;
+        rest = &rest[consumed..];
+    }
+    Some(actions.0)
+}
+
+fn bitstamp() -> Option<Vec<OrderAction>> {
+    let mut log = String::new();
+    let compressed = data("l3_bitstamp/bitstamp_btcusd_2015-05-01.log.xz")?;
+    lzma_rust2::XzReader::new(compressed.as_slice(), true).read_to_string(&mut log).ok()?;
+    let (mut actions, mut decoder) = (Actions::default(), BitstampDecoder::new());
+    for line in log.lines() {
+        decoder.decode(line.split_once(' ')?.1.as_bytes(), Timestamp(0), &mut actions).ok()?;
+    }
+    Some(actions.0)
 }
 
 #[inline(never)]

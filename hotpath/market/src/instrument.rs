@@ -1,5 +1,11 @@
 //! What is traded and where.
 
+mod history;
+mod symbol;
+
+pub use history::{InstrumentHistory, InstrumentTerms};
+pub use symbol::{Market, MarketKind};
+
 use crate::fixed::{PRICE_SCALE, Price, QTY_SCALE, Qty};
 use std::fmt;
 

@@ -23,7 +23,9 @@ pub use event::{EventFlags, EventKind, MarketEvent, Side};
 pub use features::{FeatureConfig, FeatureEngine, FeatureSpec, FeatureWindow, Unit};
 pub use fixed::{FixedError, PRICE_DECIMALS, PRICE_SCALE, Price, QTY_DECIMALS, QTY_SCALE, Qty};
 pub use frame::{Bbo, BookState, FEATURES_MAX, Frame, Level, StaleReason};
-pub use instrument::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId};
+pub use instrument::{
+    Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentHistory, InstrumentId, InstrumentTerms, Market, MarketKind,
+};
 pub use order::{
     COMMAND_BYTES, ExecutionReport, NewOrder, OrderCommand, OrderId, REPORT_BYTES, ReportKind, TimeInForce, canonical_command,
     canonical_report,

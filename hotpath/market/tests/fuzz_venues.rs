@@ -4,7 +4,8 @@
 
 use chronos_market::Timestamp;
 use chronos_market::decode::{
-    BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, DecodeSink, Decoder, KrakenDecoder, LobsterDecoder, Message,
+    BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, CryptofeedLine, DecodeSink, Decoder, KrakenDecoder,
+    LobsterDecoder, Message, TardisCsvDecoder, TardisLine, reply_symbol, split_cryptofeed_line, split_tardis_line,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -55,3 +56,34 @@ messages_of!(bitfinex_message, bitfinex());
 
 messages_of!(bybit_message, BybitDecoder::new());
 messages_of!(coinbase_message, CoinbaseDecoder::new());
+
+#[test]
+fn tardis_csv_file() {
+    bolero::check!().for_each(|file: &[u8]| {
+        let (mut decoder, mut heard) = (TardisCsvDecoder::new("x_liquidations_x"), Counting::default());
+        for line in file.split(|&byte| byte == b'\n') {
+            let _ = decoder.decode(line, Timestamp(0), &mut heard);
+        }
+        decoder.finish(&mut heard);
+        let before = heard.0;
+        decoder.finish(&mut heard);
+        assert_eq!(heard.0, before, "handed over twice");
+    });
+}
+
+#[test]
+fn recorder_line() {
+    bolero::check!().for_each(|line: &[u8]| {
+        let is_part = |part: &[u8]| !part.is_empty() && line.windows(part.len()).any(|window| window == part);
+        match split_cryptofeed_line(line) {
+            Ok(CryptofeedLine::Received { message, .. }) => assert!(is_part(message)),
+            Ok(CryptofeedLine::Reply { url, message, .. }) => {
+                assert!(is_part(message) && reply_symbol(url).is_none_or(|symbol| is_part(symbol.as_bytes())));
+            }
+            _ => {}
+        }
+        if let Ok(TardisLine::Message { message, recv }) = split_tardis_line(line) {
+            assert!(is_part(message) && recv.0 >= 0);
+        }
+    });
+}

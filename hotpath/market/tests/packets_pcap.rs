@@ -158,7 +158,7 @@ fn written() -> impl Strategy<Value = Written> {
 fn write(parts: &[Written]) -> (Vec<u8>, Vec<OwnedPacket>) {
     let mut writer = Writer { bytes: Vec::new(), is_big: false };
     let (mut expected, mut interfaces) = (Vec::new(), Vec::<(u16, u32, u8, i32)>::new());
-    let first = Written::Section { is_big: parts.len() % 2 == 0 };
+    let first = Written::Section { is_big: parts.len().is_multiple_of(2) };
     for part in std::iter::once(&first).chain(parts) {
         match part {
             Written::Section { is_big } => {

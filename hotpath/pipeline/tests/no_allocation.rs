@@ -3,6 +3,7 @@
 use chronos_coldpath::{ColdConfig, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_exchange::{GeneratorConfig, SimulatedVenue, SimulatedVenueConfig, generate};
 use chronos_inference::{NativeModel, StepSpec, StepWeights};
+use chronos_market::decode::Feed;
 use chronos_market::decode::split_capture_line;
 use chronos_market::features::{FeatureConfig, registry};
 use chronos_market::tick::TickConfig;
@@ -111,7 +112,11 @@ fn a_warm_session_allocates_nothing() {
         features: FeatureConfig::default(),
         verify: true,
     };
-    let ingest = Ingest::new(&instruments, vec![Source { instruments: vec![InstrumentId(0)] }], &config);
+    let ingest = Ingest::new(
+        &instruments,
+        vec![Source { feed: Feed::Binance(Exchange::BinanceUsdm), instruments: vec![InstrumentId(0)], is_filtered: false }],
+        &config,
+    );
     let mut fused = Fused::new(ingest, trade);
 
     // Warm: snapshot joined, first orders, a first block of parameters.

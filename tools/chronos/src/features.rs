@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Configuration file; its sections `tick`, `features` and `instruments` are used
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Follow these symbols alone, as the venue writes them [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    symbols: Option<Vec<String>>,
     /// Stop after so many lines
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
@@ -52,10 +55,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.paths.is_empty() {
         bail!("no capture was named; `chronos features PATH --out FILE.parquet`, or `chronos features list` for what there is");
     }
-    let config = match &arguments.config {
+    let mut config = match &arguments.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
+    if let Some(symbols) = &arguments.symbols {
+        config.source.symbols.clone_from(symbols);
+    }
     let options = FeaturesOptions { paths: arguments.paths.clone(), config, out: arguments.out.clone(), limit: arguments.limit };
     let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
     let report = write_features(&options, &mut |progress| {

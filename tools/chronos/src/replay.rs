@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Compare books with every quote at an equal update id
     #[arg(long)]
     verify: bool,
+    /// Follow these symbols alone, as the venue writes them [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    symbols: Option<Vec<String>>,
     /// Latency of the simulated venue, one way, for orders and for reports, in microseconds [default: 2000]
     #[arg(long, value_name = "US")]
     latency_us: Option<f64>,
@@ -146,6 +149,9 @@ fn config(arguments: &Arguments) -> Result<Config> {
             Topology::Split => "split",
         }
         .into();
+    }
+    if let Some(symbols) = &arguments.symbols {
+        config.source.symbols.clone_from(symbols);
     }
     if let Some(cores) = &arguments.cores {
         config.topology.cores.clone_from(cores);

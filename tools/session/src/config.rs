@@ -35,6 +35,8 @@ use toml::{Table, Value};
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// What is followed of the captures.
+    pub source: SourceSection,
     /// What is known of instruments, in place of what is derived from the capture.
     pub instruments: Vec<InstrumentConfig>,
     /// Decision ticks where there is no model; a model's manifest has its own.
@@ -59,10 +61,18 @@ pub struct Config {
     pub record: RecordSection,
 }
 
+/// `[source]`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceSection {
+    /// Symbols to follow, as the venue writes them; all others are passed over. Empty: all.
+    pub symbols: Vec<String>,
+}
+
 /// One instrument.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct InstrumentConfig {
-    /// `binance-spot`, `binance-usdm` or `binance-coinm`.
+    /// The venue's name, as reports have it: `binance-usdm`, `kraken`.
     pub venue: String,
     /// The venue's symbol.
     pub symbol: String,
@@ -70,7 +80,8 @@ pub struct InstrumentConfig {
     pub tick: String,
     /// Quantity step, a decimal in quotes.
     pub lot: String,
-    /// Inverse contracts: quote currency in one contract. Empty: 100 for BTC, 10 for others on `binance-coinm`.
+    /// Inverse contracts: quote currency in one contract. Empty: 100 for BTC, 10 for others on
+    /// `binance-coinm`, 1 on `bybit-inverse`.
     #[serde(default)]
     pub contract_quote: String,
 }

@@ -90,7 +90,10 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
         let Some(item) = capture.next() else { break };
         lines += 1;
         let (place, reason) = match item {
-            CaptureItem::Message { connection, recv, message, place } => {
+            CaptureItem::Message { connection, recv, symbol, message, place } => {
+                if let Some(symbol) = symbol {
+                    ingest.set_symbol(connection, symbol);
+                }
                 ingest.advance(recv, &mut rows);
                 match ingest.on_message(connection, message, &mut rows) {
                     Ok(()) => continue,
@@ -105,6 +108,7 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
         }
         malformed += 1;
     }
+    ingest.finish(&mut rows);
     progress(Progress::of(&capture, lines));
     for file in &capture.files {
         if let Some(damage) = &file.damage {

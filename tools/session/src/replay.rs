@@ -1,7 +1,7 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
 use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
-use crate::capture::{Capture, CaptureError, CaptureItem, FileProbe, Place, TickSource};
+use crate::capture::{Capture, CaptureError, CaptureItem, Place, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
@@ -153,10 +153,15 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         let Some(item) = capture.next() else { break };
         counted.lines += 1;
         let broken = match item {
-            CaptureItem::Message { connection, recv, message, place } => match driver.on_message(connection, recv, message) {
-                Ok(()) => continue,
-                Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
-            },
+            CaptureItem::Message { connection, recv, symbol, message, place } => {
+                if let Some(symbol) = symbol {
+                    driver.set_symbol(connection, symbol);
+                }
+                match driver.on_message(connection, recv, message) {
+                    Ok(()) => continue,
+                    Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
+                }
+            }
             CaptureItem::Broken { error, raw, place } => {
                 Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
             }
@@ -217,6 +222,13 @@ impl Driver {
             Ok(Driver::Split(Box::new(Split::start(ingest, trade, cores.get(1).copied(), waiting)?)))
         } else {
             Ok(Driver::Fused(Box::new(Fused::new(ingest, trade))))
+        }
+    }
+
+    fn set_symbol(&mut self, source: usize, symbol: &str) {
+        match self {
+            Driver::Fused(fused) => fused.set_symbol(source, symbol),
+            Driver::Split(split) => split.set_symbol(source, symbol),
         }
     }
 
@@ -394,11 +406,11 @@ fn report(
 fn source_report(file: &crate::capture::CaptureFile) -> SourceReport {
     SourceReport {
         path: file.path.display().to_string(),
-        format: FileProbe::FORMAT,
+        format: file.probe.format(),
         compression: file.probe.compression,
-        venue: file.probe.exchange.name(),
+        venue: file.probe.exchange().name(),
         symbols: file.probe.symbols(),
-        time_unit: file.probe.time_unit.to_string(),
+        time_unit: if file.probe.has_no_times() { "none".into() } else { file.probe.time_unit.to_string() },
         lines: file.lines,
     }
 }

@@ -42,7 +42,7 @@ impl IdIndex {
     /// Fills a slot that [`IdIndex::find`] said is free.
     #[inline]
     pub(super) fn insert(&mut self, slot: usize, id: u64, place: u32) {
-        self.slots[slot] = u64::from(tag(id)) << 32 | u64::from(place) + 1;
+        self.slots[slot] = (u64::from(tag(id)) << 32) | (u64::from(place) + 1);
     }
 
     /// Empties a slot and moves later ones up, so that no probe ends early.

@@ -95,6 +95,8 @@ pub struct OrderBook {
     index: IdIndex,
     /// Bids, asks: keys by [`key_of`].
     sides: [PriceOrder; 2],
+    /// Places of the best level of each side.
+    best: [u32; 2],
 }
 
 /// 32 bytes: two a cache line.
@@ -133,6 +135,7 @@ impl OrderBook {
             spare_level: NONE,
             index: IdIndex::new(orders_max),
             sides: [PriceOrder::new(levels_a_side), PriceOrder::new(levels_a_side)],
+            best: [NONE; 2],
         }
     }
 
@@ -250,6 +253,7 @@ impl OrderBook {
         self.spare_level = NONE;
         self.index.clear();
         self.sides.iter_mut().for_each(PriceOrder::clear);
+        self.best = [NONE; 2];
     }
 
     /// An order at rest.
@@ -287,14 +291,14 @@ impl OrderBook {
     /// Best bid and ask; a side without orders is zero.
     #[inline]
     pub fn bbo(&self) -> Bbo {
-        let best = |side: Side| self.sides[side as usize].best().map(|place| self.level(place)).unwrap_or_default();
+        let best = |side| self.best_level(side).map(|level| Level { price: level.price, qty: Qty(level.qty) }).unwrap_or_default();
         Bbo { bid: best(Side::Buy), ask: best(Side::Sell) }
     }
 
     /// The best price of a side.
     #[inline]
     pub fn best_price(&self, side: Side) -> Option<Price> {
-        self.sides[side as usize].best().map(|place| self.levels[place as usize].price)
+        self.best_level(side).map(|level| level.price)
     }
 
     /// Total quantity at a price; 0 where nothing rests.
@@ -351,6 +355,11 @@ impl OrderBook {
     }
 
     #[inline]
+    fn best_level(&self, side: Side) -> Option<&LevelQueue> {
+        self.levels.get(self.best[side as usize] as usize)
+    }
+
+    #[inline]
     fn place_of(&self, side: Side, price: Price) -> Option<u32> {
         self.sides[side as usize].find(key_of(side, price.0)).1
     }
@@ -394,6 +403,9 @@ impl OrderBook {
             spare => spare,
         };
         prices.insert(cursor, key, place).map_err(|_| OrderBookError::Full)?;
+        if cursor.better == 0 {
+            self.best[side as usize] = place;
+        }
         let new = LevelQueue { price, qty: 0, head: NONE, tail: NONE, count: 0, side };
         match self.levels.get_mut(place as usize) {
             Some(level) => {
@@ -446,6 +458,9 @@ impl OrderBook {
         let (cursor, _) = prices.find(key_of(side, price.0));
         if is_gone {
             prices.remove(cursor);
+            if cursor.better == 0 {
+                self.best[side as usize] = prices.best().unwrap_or(NONE);
+            }
             level.head = self.spare_level;
             self.spare_level = order.level;
         }

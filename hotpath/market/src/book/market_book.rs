@@ -5,7 +5,7 @@ use super::l3::ORDERS_MAX;
 use super::order_sync::OrderSync;
 use super::stream::StreamSync;
 use super::sync::{BookEvent, BookSync, SyncCounters, SyncOutcome};
-use crate::decode::{BookMessage, DepthMessage, FeedMessage, OrderMessage, OrderSnapshotMessage, SnapshotMessage};
+use crate::decode::{BookMessage, DepthMessage, FeedMessage, Message, OrderMessage, OrderSnapshotMessage, SnapshotMessage};
 use crate::frame::{Bbo, BookState};
 
 /// A book of one of three kinds. The first message that needs a book decides which, and the memory of that kind is taken then;
@@ -36,6 +36,20 @@ impl MarketBook {
     /// A book that waits for its first message.
     pub fn new() -> MarketBook {
         MarketBook::Empty { has_begun: false }
+    }
+
+    /// Takes any message; those that no book needs are [`SyncOutcome::Unused`].
+    #[inline]
+    pub fn on_message(&mut self, message: &Message<'_>, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+        match message {
+            Message::Depth(depth) => self.on_depth(depth, emit),
+            Message::Snapshot(snapshot) => self.on_snapshot(snapshot, emit),
+            Message::Book(book) => self.on_book(book, emit),
+            Message::Order(order) => self.on_order(order, emit),
+            Message::OrderSnapshot(snapshot) => self.on_order_snapshot(snapshot, emit),
+            Message::Feed(feed) => self.on_feed(feed, emit),
+            _ => SyncOutcome::Unused,
+        }
     }
 
     /// Takes a change to be joined to a snapshot.

@@ -159,7 +159,8 @@ impl StreamSync {
             self.begin(snapshot.link);
             return self.apply(snapshot, emit);
         };
-        if self.phase == Phase::Synced {
+        let was_synced = self.phase == Phase::Synced;
+        if was_synced && id <= self.position.id() {
             return SyncOutcome::SnapshotUnneeded;
         }
         let position = Position::of_snapshot(snapshot.link);
@@ -174,14 +175,17 @@ impl StreamSync {
         }
         self.lifecycle.counters.old += first_new.unwrap_or(self.pending.len()) as u64;
         self.book.clear();
-        self.position = Position::of_snapshot(Link::Rising(id));
+        self.position = position;
         self.phase = Phase::Loaded;
+        self.is_open = false;
+        self.best_changed = None;
         if self.set_all(snapshot.levels).is_err() {
             return self.go_stale(StaleReason::Overrun, emit);
         }
         let Some((first_new, ..)) = kept else {
             self.clear_pending();
-            return SyncOutcome::SnapshotLoaded;
+            // A newer whole book in mid-stream takes the place of the old one.
+            return if was_synced { self.enter_synced(emit) } else { SyncOutcome::SnapshotLoaded };
         };
         for place in first_new..self.pending.len() {
             let Pending { link, start, len } = self.pending[place];
@@ -386,7 +390,9 @@ mod tests {
         assert_eq!(sync.on_book(&snapshot(Link::Rising(6), &book), &mut none), SyncOutcome::SnapshotTooOld);
         assert_eq!(sync.on_book(&snapshot(Link::Rising(8), &book), &mut none), SyncOutcome::Synced);
         assert_eq!((best(&sync), sync.book().depth(Side::Buy), sync.counters().old), ((10, 12), 2, 2));
-        assert_eq!(sync.on_book(&snapshot(Link::Rising(10), &book), &mut none), SyncOutcome::SnapshotUnneeded);
+        assert_eq!(sync.on_book(&snapshot(Link::Rising(9), &book), &mut none), SyncOutcome::SnapshotUnneeded);
+        assert_eq!(sync.on_book(&snapshot(Link::Rising(10), &book), &mut none), SyncOutcome::Synced);
+        assert_eq!(sync.book().depth(Side::Buy), 1);
         assert_eq!(sync.resync(&mut none), SyncOutcome::WentStale(StaleReason::Reset));
         // Nothing kept: the first change that is newer joins.
         assert_eq!(sync.on_book(&snapshot(Link::Rising(12), &book), &mut none), SyncOutcome::SnapshotLoaded);

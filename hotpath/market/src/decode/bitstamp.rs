@@ -180,8 +180,8 @@ impl Buffers {
     /// A whole book: of orders where its rows have ids (`group=2`), else of levels.
     fn reply<'l>(&'l mut self, reply: Value<'l>, symbol: &'l str) -> Result<Message<'l>, DecodeError> {
         let (micros, exchange_ns) = read_time(reply)?;
-        let mut rows = SIDES.iter().filter_map(|(name, _)| reply.field(name)).flat_map(Value::items);
-        if !rows.next().is_some_and(|row| row.items().nth(2).is_some()) {
+        let first = SIDES.iter().filter_map(|(name, _)| reply.field(name)?.items().next()).next();
+        if first.is_none_or(|row| row.items().nth(2).is_none()) {
             self.sum_levels(reply)?;
             return Ok(Message::Book(BookMessage {
                 symbol,

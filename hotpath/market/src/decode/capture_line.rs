@@ -57,7 +57,23 @@ impl std::error::Error for LineError {}
 #[inline]
 pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (value, mut place) = nineteen_digits(line).unwrap_or_else(|| unsigned(line, 0));
+    let (recv, unit, rest) = split_time(line)?;
+    match rest.first() {
+        Some(b' ') => {}
+        None => return Err(LineError::NoMessage),
+        Some(_) => return Err(LineError::NoReceiveTime),
+    }
+    let message = rest[1..].trim_ascii();
+    if message.is_empty() {
+        return Err(LineError::NoMessage);
+    }
+    Ok(CaptureLine { recv, unit, message })
+}
+
+/// The Unix time that a text begins with, its unit, and what follows.
+#[inline]
+pub(super) fn split_time(text: &[u8]) -> Result<(Timestamp, TimeUnit, &[u8]), LineError> {
+    let (value, mut place) = nineteen_digits(text).unwrap_or_else(|| unsigned(text, 0));
     // Nineteen digits cannot overflow; what has more and is a time all the same begins with zeros, which nobody writes.
     let value = i64::try_from(value).ok().filter(|_| place <= 19).ok_or(LineError::ReceiveTimeOutOfRange)?;
     if place == 0 {
@@ -65,31 +81,22 @@ pub fn split_capture_line(line: &[u8]) -> Result<CaptureLine<'_>, LineError> {
     }
     let unit = TimeUnit::of_magnitude(value).ok_or(LineError::ReceiveTimeOutOfRange)?;
     let mut nanos = value.checked_mul(unit.nanos()).ok_or(LineError::ReceiveTimeOutOfRange)?;
-    if line.get(place) == Some(&b'.') {
+    if text.get(place) == Some(&b'.') {
         place += 1;
         let mut worth = unit.nanos();
-        while let Some(digit) = line.get(place).filter(|byte| byte.is_ascii_digit()) {
+        while let Some(digit) = text.get(place).filter(|byte| byte.is_ascii_digit()) {
             worth /= 10;
             nanos = nanos.checked_add(worth * i64::from(digit - b'0')).ok_or(LineError::ReceiveTimeOutOfRange)?;
             place += 1;
         }
     }
-    match line.get(place) {
-        Some(b' ') => {}
-        None => return Err(LineError::NoMessage),
-        Some(_) => return Err(LineError::NoReceiveTime),
-    }
-    let message = line[place + 1..].trim_ascii();
-    if message.is_empty() {
-        return Err(LineError::NoMessage);
-    }
-    Ok(CaptureLine { recv: Timestamp(nanos), unit, message })
+    Ok((Timestamp(nanos), unit, &text[place..]))
 }
 
 /// A time in nanoseconds, as most captures give it: nineteen digits, and the length they are.
 #[inline]
-fn nineteen_digits(line: &[u8]) -> Option<(u64, usize)> {
-    let (first, rest) = line.split_first_chunk()?;
+fn nineteen_digits(text: &[u8]) -> Option<(u64, usize)> {
+    let (first, rest) = text.split_first_chunk()?;
     let (second, rest) = rest.split_first_chunk()?;
     let third @ [_, _, _, b' '] = rest.first_chunk()? else { return None };
     let [(8, first), (8, second), (3, third)] =

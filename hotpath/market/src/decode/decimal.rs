@@ -70,7 +70,7 @@ fn scaled(text: &str, decimals: u32) -> Result<(i64, bool), FixedError> {
         (power(shift).and_then(|power| value.checked_mul(power)).ok_or(FixedError::Range)?, true)
     } else {
         match power(-shift) {
-            Some(power) => (value / power + u128::from(value % power >= power / 2), value % power == 0),
+            Some(power) => (value / power + u128::from(value % power >= power / 2), value.is_multiple_of(power)),
             // Divided by more than any value can be.
             None => (0, false),
         }

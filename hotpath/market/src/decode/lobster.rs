@@ -5,9 +5,10 @@
 //! [`LobsterDecoder::stand_in_id`]. [`LobsterDecoder::seed`] puts the stand-ins to rest from the first row of the order book file;
 //! without it a book meets ids it does not know.
 //!
-//! Times are seconds after midnight in New York. The date is in the file's name ([`LobsterFile`]), and the caller knows the offset
-//! of that day from UTC. There is no receive time: messages are handed over at the exchange's.
+//! Times are seconds after midnight in New York; the date is in the file's name ([`LobsterFile`]). There is no receive time: messages
+//! are handed over at the exchange's.
 
+use super::new_york::new_york_midnight;
 use super::time_text::{day_ns, seconds_ns};
 use super::{
     DecodeError, DecodeSink, Decoder, Ignored, LevelChange, Link, Message, OrderAction, OrderMessage, OrderSnapshotMessage,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::event::Side;
 use crate::fixed::{FixedError, PRICE_SCALE, Price, QTY_SCALE, Qty};
-use crate::time::Timestamp;
+use crate::time::{NANOS_PER_SECOND, Timestamp};
 use std::collections::HashMap;
 
 /// Orders shown coming and not yet leaving; those that leave while out of sight stay here.
@@ -34,8 +35,8 @@ const LEVELS_MAX: usize = 1_000;
 pub struct LobsterFile<'a> {
     /// The ticker.
     pub symbol: &'a str,
-    /// Midnight UTC of the day, nanoseconds since 1970. New York's midnight is four or five hours later.
-    pub day_ns: i64,
+    /// Midnight of the day in New York, nanoseconds since 1970.
+    pub midnight_ns: i64,
     /// Whether it holds the order book after each message, and not the messages.
     pub is_orderbook: bool,
     /// Levels a side that are in sight.
@@ -48,7 +49,9 @@ impl<'a> LobsterFile<'a> {
         let mut parts = name.split('_');
         let symbol = parts.next().filter(|symbol| !symbol.is_empty())?;
         let mut date = parts.next()?.splitn(3, '-').map(|number| number.parse().ok());
-        let day_ns = day_ns(date.next()??, date.next()??, date.next()??)?;
+        // New York's midnight is a few hours after the one of UTC, so the last before noon is the day's.
+        let noon_ns = day_ns(date.next()??, date.next()??, date.next()??)? + 12 * 3_600 * NANOS_PER_SECOND;
+        let midnight_ns = new_york_midnight(Timestamp(noon_ns)).0;
         let is_time = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         parts.next().filter(|start| is_time(start))?;
         parts.next().filter(|end| is_time(end))?;
@@ -58,7 +61,7 @@ impl<'a> LobsterFile<'a> {
             _ => return None,
         };
         let depth = parts.next()?.split('.').next()?.parse().ok()?;
-        Some(LobsterFile { symbol, day_ns, is_orderbook, depth })
+        Some(LobsterFile { symbol, midnight_ns, is_orderbook, depth })
     }
 }
 
@@ -284,7 +287,7 @@ mod tests {
     #[test]
     fn a_name_says_symbol_day_kind_and_depth() {
         let file = LobsterFile::of_name("AAPL_2012-06-21_34200000_57600000_message_10.csv").unwrap();
-        assert_eq!((file.symbol, file.day_ns, file.is_orderbook, file.depth), ("AAPL", 1_340_236_800_000_000_000, false, 10));
+        assert_eq!((file.symbol, file.midnight_ns, file.is_orderbook, file.depth), ("AAPL", 1_340_251_200_000_000_000, false, 10));
         assert!(LobsterFile::of_name("A_2012-06-21_0_1_orderbook_50_first999.csv").unwrap().is_orderbook);
         for name in
             ["AAPL_2012-06-31_1_2_message_10.csv", "AAPL_2012-06-21_x_2_message_10", "AAPL_2012-06-21_1_2_trades_10", "AAPL"]

@@ -1,5 +1,6 @@
 //! Times as venues write them, to nanoseconds since 1970.
 
+use super::calendar::day_number;
 use super::decimal;
 use crate::time::{NANOS_PER_SECOND, TimeUnit};
 
@@ -48,7 +49,7 @@ pub(super) fn unix_ns(value: u64, unit: TimeUnit) -> Option<i64> {
 /// Nanoseconds from 1970 to the start of a day of the calendar, UTC; `None` where there is no such day from 1970 to 2261.
 pub(super) fn day_ns(year: i64, month: i64, day: i64) -> Option<i64> {
     let is_day = (1970..=2261).contains(&year) && (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
-    is_day.then(|| days_since_1970(year, month, day) * SECONDS_PER_DAY * NANOS_PER_SECOND)
+    is_day.then(|| day_number(year, month, day) * SECONDS_PER_DAY * NANOS_PER_SECOND)
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -58,13 +59,6 @@ fn days_in(year: i64, month: i64) -> i64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar, years counted from March so that the leap day is a year's last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
 }
 
 #[cfg(test)]

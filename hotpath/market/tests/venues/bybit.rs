@@ -1,4 +1,4 @@
-use super::reference::{Json, agrees_with_reference, capture, decoded, difference, folded, level, pairs, received, shown};
+use super::reference::{Json, agrees_with_reference, capture, decoded, difference, folded, level, pairs, rate, received, shown};
 use chronos_market::decode::*;
 use chronos_market::{Bbo, Level, Qty, Side};
 
@@ -105,11 +105,6 @@ fn ticker(root: &Json, data: &Json) -> Option<Vec<String>> {
     let (symbol, exchange_ns) = (data.text("symbol")?, nanos(root.get("ts")?.unsigned()?, 1_000_000)?);
     let mut messages = Vec::new();
     if let Some(price) = sent("markPrice") {
-        let rate = |value: &Json| {
-            let text = value.digits().filter(|text| text.bytes().all(|byte| b"0123456789.-".contains(&byte)))?;
-            Some((text.parse::<f64>().ok()? * 1e9).round() as i64)
-        };
-        let all_or_none = |value: Option<Option<i64>>| if value == Some(None) { None } else { Some(value.flatten()) };
         messages.push(shown(Message::Mark(MarkMessage {
             symbol,
             price: price.price()?,
@@ -117,7 +112,10 @@ fn ticker(root: &Json, data: &Json) -> Option<Vec<String>> {
                 Some(price) => Some(price.price()?),
                 None => None,
             },
-            funding_rate: all_or_none(sent("fundingRate").map(rate))?,
+            funding_rate: match sent("fundingRate") {
+                Some(value) => Some(rate(value.digits()?)?),
+                None => None,
+            },
             next_funding_ns: sent("nextFundingTime").map_or(Some(0), |time| nanos(time.unsigned()?, 1_000_000))?,
             exchange_ns,
         })));

@@ -7,7 +7,9 @@ mod bybit;
 mod coinbase;
 mod kraken;
 mod lobster;
+mod recorders;
 mod reference;
+mod tardis;
 
 use chronos_market::decode::{BitfinexDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, KrakenDecoder};
 

@@ -160,6 +160,12 @@ pub(crate) fn decimal(text: &str, places: usize) -> Option<i64> {
     kept.trim_start_matches('0').parse::<i64>().ok().map(|value| sign * value)
 }
 
+/// A rate in 1e-9, to the nearest.
+pub(crate) fn rate(text: &str) -> Option<i64> {
+    let is_number = !text.starts_with('+') && text.bytes().all(|byte| byte.is_ascii_digit() || b".-+eE".contains(&byte));
+    text.parse::<f64>().ok().filter(|rate| is_number && rate.abs() < 9e9).map(|rate| (rate * 1e9).round() as i64)
+}
+
 /// Nanoseconds of an ISO time, days counted one by one.
 pub(crate) fn iso(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -237,7 +243,7 @@ pub(crate) fn level(side: Side, price: &Json, qty: &Json) -> Option<Option<Level
 
 /// Keeps every message as it is shown.
 #[derive(Default)]
-pub(crate) struct Shown(Vec<String>);
+pub(crate) struct Shown(pub(crate) Vec<String>);
 
 impl DecodeSink for Shown {
     fn message(&mut self, recv: Timestamp, message: &Message<'_>) {
@@ -418,9 +424,9 @@ fn parts(message: &str) -> Vec<String> {
                 }
                 at = (at + 1).min(bytes.len());
             }
-            b'[' | b']' | b'{' | b'}' | b',' | b':' | b' ' => at += 1,
+            b'[' | b']' | b'{' | b'}' | b',' | b':' | b' ' | b'\n' => at += 1,
             _ => {
-                while at < bytes.len() && !b"[]{},: \"".contains(&bytes[at]) {
+                while at < bytes.len() && !b"[]{},: \"\n".contains(&bytes[at]) {
                     at += 1;
                 }
             }

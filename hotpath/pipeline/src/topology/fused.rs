@@ -17,6 +17,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         Fused { ingest, trade }
     }
 
+    /// See [`Ingest::set_symbol`].
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        self.ingest.set_symbol(source, symbol);
+    }
+
     /// Takes one message, received at `recv` from `source`.
     ///
     /// # Errors
@@ -66,6 +71,7 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
 
     /// Ends the session and gives the groups back.
     pub fn finish(mut self) -> (Ingest, Trade<S, V, O>) {
+        self.ingest.finish(&mut Inline { trade: &mut self.trade });
         self.trade.finish(self.ingest.now());
         (self.ingest, self.trade)
     }

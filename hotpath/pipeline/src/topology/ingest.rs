@@ -3,9 +3,10 @@
 use super::Crossing;
 use crate::latency::{Latencies, Stage};
 use crate::stopwatch::{Started, Stopwatch};
-use chronos_market::book::{BookEvent, BookSync, DepthView, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS};
+use chronos_market::book::{BookEvent, DepthView, MarketBook, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS};
 use chronos_market::decode::{
-    BinanceDecoder, DecodeError, DecodeSink, Decoder, DepthMessage, Message, QuoteMessage, SnapshotMessage, TradeMessage,
+    DecodeError, DecodeSink, Decoder, Feed, FeedDecoder, FeedMessage, Message, OrderAction, OrderMessage, QuoteMessage,
+    TradeMessage,
 };
 use chronos_market::features::{FeatureConfig, FeatureEngine};
 use chronos_market::tick::{TickClock, TickConfig, TickDecision};
@@ -25,11 +26,15 @@ pub struct IngestConfig {
     pub verify: bool,
 }
 
-/// A connection's instruments: a message names a symbol, and the same symbol means another instrument on another venue.
+/// A connection: a message names a symbol, and the same symbol means another instrument on another venue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Source {
+    /// What is spoken.
+    pub feed: Feed,
     /// The instruments whose messages arrive here.
     pub instruments: Vec<InstrumentId>,
+    /// Whether messages of other instruments are expected and passed over.
+    pub is_filtered: bool,
 }
 
 /// Why a message had no effect.
@@ -37,6 +42,8 @@ pub struct Source {
 pub enum IngestError {
     /// It could not be decoded.
     Decode(DecodeError),
+    /// There is no source of that number.
+    UnknownSource,
     /// It names a symbol that is not among the source's instruments.
     UnknownSymbol,
     /// A snapshot that names no symbol, from a source of several instruments.
@@ -48,6 +55,7 @@ impl IngestError {
     pub fn code(self) -> u8 {
         match self {
             IngestError::Decode(error) => error.code(),
+            IngestError::UnknownSource => 52,
             IngestError::UnknownSymbol => 50,
             IngestError::AmbiguousSnapshot => 51,
         }
@@ -58,6 +66,7 @@ impl fmt::Display for IngestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IngestError::Decode(error) => error.fmt(f),
+            IngestError::UnknownSource => f.write_str("there is no source of that number"),
             IngestError::UnknownSymbol => f.write_str("symbol is not among this source's instruments"),
             IngestError::AmbiguousSnapshot => f.write_str("snapshot names no symbol and this source has several instruments"),
         }
@@ -87,13 +96,16 @@ pub struct IngestCounters {
 
 /// The first group.
 pub struct Ingest {
-    decoder: BinanceDecoder,
+    /// One for each source.
+    decoders: Vec<FeedDecoder>,
     state: State,
 }
 
-/// All but the decoder, which lends its message while this changes.
+/// All but the decoders, which lend their messages while this changes.
 struct State {
     sources: Vec<Source>,
+    /// Whose messages of each source are that name no symbol; empty where nobody said.
+    unnamed: Vec<String>,
     symbols: Vec<String>,
     markets: Vec<Market>,
     seq: u64,
@@ -107,7 +119,9 @@ struct State {
 
 /// One instrument.
 struct Market {
-    sync: BookSync,
+    book: MarketBook,
+    /// Whether single trades have come: aggregates say the same again.
+    has_trades: bool,
     features: FeatureEngine,
     tick: TickClock,
     top_levels: usize,
@@ -119,7 +133,8 @@ impl Ingest {
     /// A group for `instruments`, fed by `sources`. Takes all its memory now.
     pub fn new(instruments: &[Instrument], sources: Vec<Source>, config: &IngestConfig) -> Ingest {
         let market = |_: &Instrument| Market {
-            sync: BookSync::new(),
+            book: MarketBook::new(),
+            has_trades: false,
             features: FeatureEngine::new(&config.features),
             tick: TickClock::new(&config.tick),
             top_levels: config.tick.top_levels.min(TOP_LEVELS),
@@ -127,8 +142,9 @@ impl Ingest {
             check: config.verify.then(QuoteCheck::new),
         };
         Ingest {
-            decoder: BinanceDecoder::new(),
+            decoders: sources.iter().map(|source| source.feed.decoder()).collect(),
             state: State {
+                unnamed: vec![String::new(); sources.len()],
                 sources,
                 symbols: instruments.iter().map(|instrument| instrument.symbol.clone()).collect(),
                 markets: instruments.iter().map(market).collect(),
@@ -158,6 +174,15 @@ impl Ingest {
         state.now
     }
 
+    /// Says whose messages of a source follow that name no symbol: the reply from a certain address.
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        if let (Some(decoder), Some(source)) = (self.decoders.get_mut(source), self.state.unnamed.get_mut(source)) {
+            decoder.set_symbol(symbol);
+            source.clear();
+            source.push_str(symbol);
+        }
+    }
+
     /// Takes one message of source `source`. Logical time is where [`Ingest::advance`] left it.
     ///
     /// # Errors
@@ -165,9 +190,10 @@ impl Ingest {
     #[inline]
     pub fn on_message(&mut self, source: usize, raw: &[u8], out: &mut impl Crossing) -> Result<(), IngestError> {
         let started = self.state.stopwatch.start();
+        let Some(decoder) = self.decoders.get_mut(source) else { return Err(IngestError::UnknownSource) };
         let mut sink = Sink { state: &mut self.state, source, started, out, result: Ok(None) };
         let now = sink.state.now;
-        let decoded = self.decoder.decode(raw, now, &mut sink);
+        let decoded = decoder.decode(raw, now, &mut sink);
         let depth_levels = sink.result?;
         decoded.map_err(IngestError::Decode)?;
         let total_ns = self.state.stopwatch.elapsed_ns(started);
@@ -176,6 +202,17 @@ impl Ingest {
             self.state.latencies.record(Stage::of_depth(levels), total_ns);
         }
         Ok(())
+    }
+
+    /// Takes what decoders still hold: there is no more to come. A feed of packets keeps those that came too early.
+    pub fn finish(&mut self, out: &mut impl Crossing) {
+        for (source, decoder) in self.decoders.iter_mut().enumerate() {
+            let started = self.state.stopwatch.start();
+            let now = self.state.now;
+            let mut sink = Sink { state: &mut self.state, source, started, out, result: Ok(None) };
+            // A message in them that cannot be read is a gap of its feed, which nothing follows.
+            let _ = decoder.finish(now, &mut sink);
+        }
     }
 
     /// The counts so far.
@@ -190,12 +227,12 @@ impl Ingest {
 
     /// The sync machine's counts for each instrument.
     pub fn sync_counters(&self) -> impl Iterator<Item = SyncCounters> + '_ {
-        self.state.markets.iter().map(|market| market.sync.counters())
+        self.state.markets.iter().map(|market| market.book.counters())
     }
 
     /// Whether each instrument's book may be used now.
     pub fn book_states(&self) -> impl Iterator<Item = BookState> + '_ {
-        self.state.markets.iter().map(|market| market.sync.state())
+        self.state.markets.iter().map(|market| market.book.state())
     }
 
     /// Compared, mismatched, and the first mismatch of each instrument, where verifying.
@@ -231,27 +268,64 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
         let state = &mut *self.state;
         let decoded = state.stopwatch.start();
         state.latencies.record(Stage::Decode, state.stopwatch.between_ns(self.started, decoded));
-        if let Message::Ignored(_) | Message::PartialDepth(_) | Message::AggregateTrade(_) | Message::Bar(_) = message {
+        if let Message::Feed(feed) = message {
+            state.on_feed(self.source, feed, decoded, self.started, self.out);
+            return;
+        }
+        if let Message::Ignored(_) | Message::PartialDepth(_) | Message::Bar(_) | Message::Status(_) = message {
             state.counters.ignored += 1;
             return;
         }
         let id = match state.instrument(self.source, message.symbol()) {
-            Ok(id) => id,
+            Ok(Some(id)) => id,
+            Ok(None) => {
+                state.counters.ignored += 1;
+                return;
+            }
             Err(error) => {
                 self.result = Err(error);
                 return;
             }
         };
+        let untimed = Batch { id, exchange_ns: 0, begun: decoded, started: self.started };
         match message {
             Message::Depth(depth) => {
                 self.result = Ok(Some(depth.levels.len()));
-                state.on_depth(id, depth, decoded, self.started, self.out);
+                state.counters.depth += 1;
+                let batch = Batch { exchange_ns: depth.exchange_ns, ..untimed };
+                state.on_book(&batch, message, self.out);
             }
             Message::Snapshot(snapshot) => {
                 self.result = Ok(Some(snapshot.levels.len()));
-                state.on_snapshot(id, snapshot, decoded, self.started, self.out);
+                state.counters.snapshots += 1;
+                let batch = Batch { exchange_ns: snapshot.exchange_ns, ..untimed };
+                state.on_book(&batch, message, self.out);
             }
-            Message::Trade(trade) => state.on_trade(id, trade, decoded, self.out),
+            Message::Book(book) => {
+                self.result = Ok(Some(book.levels.len()));
+                state.counters.depth += u64::from(!book.is_snapshot);
+                state.counters.snapshots += u64::from(book.is_snapshot);
+                let batch = Batch { exchange_ns: book.exchange_ns, ..untimed };
+                state.on_book(&batch, message, self.out);
+            }
+            Message::Order(order) => {
+                self.result = Ok(Some(1));
+                state.counters.depth += 1;
+                state.on_order(id, order, decoded, self.started, self.out);
+            }
+            Message::OrderSnapshot(snapshot) => {
+                self.result = Ok(Some(snapshot.orders.len()));
+                state.counters.snapshots += 1;
+                let batch = Batch { exchange_ns: snapshot.exchange_ns, ..untimed };
+                state.on_book(&batch, message, self.out);
+            }
+            Message::Trade(trade) => {
+                state.markets[id.index()].has_trades = true;
+                state.on_trade(id, trade, decoded, self.out);
+            }
+            Message::AggregateTrade(aggregate) if !state.markets[id.index()].has_trades => {
+                state.on_trade(id, &aggregate.trade, decoded, self.out);
+            }
             Message::Quote(quote) => state.on_quote(id, quote, decoded, self.out),
             Message::Mark(mark) => {
                 let event = state.event(id, EventKind::Mark, Side::Buy, mark.price, Qty::ZERO, 0, mark.exchange_ns);
@@ -266,20 +340,32 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
     }
 }
 
+/// What book events of one message share.
+struct Batch {
+    id: InstrumentId,
+    exchange_ns: i64,
+    /// When the book's work began, and the message's.
+    begun: Started,
+    started: Started,
+}
+
 impl State {
     #[inline]
-    fn instrument(&self, source: usize, symbol: Option<&str>) -> Result<InstrumentId, IngestError> {
-        let instruments = self.sources.get(source).map(|source| source.instruments.as_slice()).unwrap_or_default();
-        match symbol {
-            Some(symbol) => instruments
-                .iter()
-                .find(|id| self.symbols.get(id.index()).is_some_and(|known| known == symbol))
-                .copied()
-                .ok_or(IngestError::UnknownSymbol),
-            None => match instruments {
-                [only] => Ok(*only),
-                _ => Err(IngestError::AmbiguousSnapshot),
-            },
+    fn instrument(&self, source: usize, symbol: Option<&str>) -> Result<Option<InstrumentId>, IngestError> {
+        let (Some(source), Some(unnamed)) = (self.sources.get(source), self.unnamed.get(source)) else {
+            return Err(IngestError::UnknownSource);
+        };
+        match (symbol.or(Some(unnamed).filter(|symbol| !symbol.is_empty()).map(String::as_str)), source.instruments.as_slice()) {
+            (Some(symbol), instruments) => {
+                let named = |id: &&InstrumentId| self.symbols.get(id.index()).is_some_and(|known| known == symbol);
+                match instruments.iter().find(named) {
+                    Some(id) => Ok(Some(*id)),
+                    None if source.is_filtered => Ok(None),
+                    None => Err(IngestError::UnknownSymbol),
+                }
+            }
+            (None, [only]) => Ok(Some(*only)),
+            (None, _) => Err(IngestError::AmbiguousSnapshot),
         }
     }
 
@@ -311,35 +397,57 @@ impl State {
         }
     }
 
+    /// Changes the book by a message and lets its events go their way.
     #[inline]
-    fn on_depth(
+    fn on_book(&mut self, batch: &Batch, message: &Message<'_>, out: &mut impl Crossing) {
+        let (seq, now) = (&mut self.seq, self.now);
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, batch.id, batch.exchange_ns, event));
+        let outcome = self.markets[batch.id.index()].book.on_message(message, &mut emit);
+        self.after_book(batch.id, outcome, batch.begun, batch.started, out);
+    }
+
+    /// What happened to an order. Where it traded, that is a trade too, on the side of who took.
+    #[inline]
+    fn on_order(
         &mut self,
         id: InstrumentId,
-        depth: &DepthMessage<'_>,
+        order: &OrderMessage<'_>,
         decoded: Started,
         started: Started,
         out: &mut impl Crossing,
     ) {
-        self.counters.depth += 1;
         let (seq, now) = (&mut self.seq, self.now);
-        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, depth.exchange_ns, event));
-        let outcome = self.markets[id.index()].sync.on_depth(depth, &mut emit);
+        let mut executed = None;
+        let mut emit = |event: BookEvent| {
+            if event.kind == EventKind::OrderExecute {
+                executed = Some((event.price, event.side));
+            }
+            out.event(&numbered(seq, now, id, order.exchange_ns, event));
+        };
+        let outcome = self.markets[id.index()].book.on_order(order, &mut emit);
+        if let (Some((at_rest, side)), OrderAction::Execute { qty, price, trade_id, is_printable: true, .. }) =
+            (executed, order.action)
+        {
+            let trade = TradeMessage {
+                symbol: order.symbol,
+                id: trade_id,
+                price: price.unwrap_or(at_rest),
+                qty,
+                aggressor: side.opposite(),
+                exchange_ns: order.exchange_ns,
+            };
+            self.on_trade(id, &trade, decoded, out);
+        }
         self.after_book(id, outcome, decoded, started, out);
     }
 
-    fn on_snapshot(
-        &mut self,
-        id: InstrumentId,
-        snapshot: &SnapshotMessage<'_>,
-        decoded: Started,
-        started: Started,
-        out: &mut impl Crossing,
-    ) {
-        self.counters.snapshots += 1;
-        let (seq, now) = (&mut self.seq, self.now);
-        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, snapshot.exchange_ns, event));
-        let outcome = self.markets[id.index()].sync.on_snapshot(snapshot, &mut emit);
-        self.after_book(id, outcome, decoded, started, out);
+    /// What the feed says of itself concerns every book it feeds.
+    #[cold]
+    fn on_feed(&mut self, source: usize, feed: &FeedMessage, decoded: Started, started: Started, out: &mut impl Crossing) {
+        for place in 0..self.sources.get(source).map_or(0, |source| source.instruments.len()) {
+            let batch = Batch { id: self.sources[source].instruments[place], exchange_ns: 0, begun: decoded, started };
+            self.on_book(&batch, &Message::Feed(*feed), out);
+        }
     }
 
     /// What follows a whole batch of book changes: the check, the features, and a tick where one is due.
@@ -359,15 +467,20 @@ impl State {
                 self.refresh_next_timer();
                 return;
             }
+            SyncOutcome::Unused => {
+                self.counters.ignored += 1;
+                return;
+            }
             SyncOutcome::Buffered
+            | SyncOutcome::Partial
             | SyncOutcome::Old
             | SyncOutcome::SnapshotTooOld
             | SyncOutcome::SnapshotLoaded
             | SyncOutcome::SnapshotUnneeded => return,
         };
-        market.sync.book().view(&mut market.view);
+        market.book.view(&mut market.view);
         if let Some(check) = &mut market.check {
-            check.on_book(market.sync.last_id(), market.view.bbo());
+            check.on_book(market.book.last_id(), market.view.bbo());
         }
         let booked = self.stopwatch.start();
         self.latencies.record(Stage::Book, self.stopwatch.between_ns(begun, booked));
@@ -436,7 +549,7 @@ impl State {
             recv_ns: self.now.0,
             elapsed_ns: market.tick.elapsed_ns(),
             instrument: id,
-            book: market.sync.state(),
+            book: market.book.state(),
             warmup_left: market.tick.warmup_left(),
             bbo: market.view.bbo(),
             features: [0.0; FEATURES_MAX],

@@ -89,6 +89,11 @@ where
         Ok(Split { ingest, rings: Rings { events, frames, waiting }, shared, thread })
     }
 
+    /// See [`Ingest::set_symbol`].
+    pub fn set_symbol(&mut self, source: usize, symbol: &str) {
+        self.ingest.set_symbol(source, symbol);
+    }
+
     /// Takes one message, received at `recv` from `source`.
     ///
     /// # Errors
@@ -109,7 +114,8 @@ where
     ///
     /// # Errors
     /// [`SplitError`] where the trade thread could not be pinned or panicked.
-    pub fn finish(self) -> Result<(Ingest, Trade<S, V, O>), SplitError> {
+    pub fn finish(mut self) -> Result<(Ingest, Trade<S, V, O>), SplitError> {
+        self.ingest.finish(&mut self.rings);
         self.shared.end.store(self.ingest.now().0, Ordering::Release);
         drop(self.rings);
         let trade = self.thread.join().map_err(|_| SplitError::Panicked)??;

@@ -6,17 +6,22 @@
 mod bytes;
 mod lines;
 mod probe;
+mod records;
 
 pub use probe::FileProbe;
+pub use records::Framing;
 
 use crate::config::{Config, InstrumentConfig};
-use bytes::{Bytes, OpenError};
-use chronos_market::decode::{LineError, MESSAGE_BYTES_MAX, split_capture_line};
+use chronos_market::decode::{LineError, MESSAGE_BYTES_MAX};
 use chronos_market::{Contract, Exchange, INSTRUMENTS_MAX, Instrument, InstrumentId, Price, Qty, Timestamp};
 use chronos_pipeline::topology::Source;
 use lines::{Line, Lines};
+use records::{Records, Step};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Symbols named where there are too many.
+const SYMBOLS_TOLD: usize = 8;
 
 /// Why captures could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +61,15 @@ pub enum CaptureError {
     },
     /// No line of it could be read.
     #[error(
-        "{path}: format not recognised, none of the first {lines} lines could be read; line 1: {reason}. Expected lines \
-         `<receive time in s, ms, us or ns> <Binance JSON message>`, plain, gzip or zstd", path = path.display()
+        "{path}: format not recognised, none of the first {records} lines could be read; line 1: {reason}. Expected lines \
+         `<receive time in s, ms, us or ns> <JSON message>` of Binance, Bitfinex, Bitstamp, Bybit, Coinbase or Kraken, a packet capture \
+         of ITCH 5.0 or IEX, a DBN file, a NASDAQ BinaryFILE or a LOBSTER message file, plain or in gzip, zstd, xz or zip", path = path.display()
     )]
     Unrecognised {
         /// Which.
         path: PathBuf,
         /// Lines tried.
-        lines: u64,
+        records: u64,
         /// What is wrong with the first.
         reason: String,
     },
@@ -78,10 +84,20 @@ pub enum CaptureError {
         second: Exchange,
     },
     /// Too many instruments.
-    #[error("{count} instruments; one session takes at most {INSTRUMENTS_MAX}")]
+    #[error("{count} instruments; one session takes at most {INSTRUMENTS_MAX}: choose with `--symbols`; the busiest are {busiest}")]
     TooManyInstruments {
         /// How many.
         count: usize,
+        /// The busiest.
+        busiest: String,
+    },
+    /// A symbol asked for is in no file.
+    #[error("symbol `{symbol}` is in none of the captures; they hold {known}")]
+    UnknownSymbol {
+        /// The symbol.
+        symbol: String,
+        /// Some that there are.
+        known: String,
     },
     /// An `[[instruments]]` entry makes no sense.
     #[error("config: instruments `{symbol}`: {message}")]
@@ -111,6 +127,8 @@ pub enum CaptureItem<'a> {
         connection: usize,
         /// When it was received.
         recv: Timestamp,
+        /// Whose it is, where it does not say so itself: a reply from an address.
+        symbol: Option<&'a str>,
         /// Its bytes.
         message: &'a [u8],
         /// Where it stands.
@@ -200,17 +218,10 @@ struct Connection {
     source: Source,
     /// Its files that are still to be opened, next one last.
     waiting: Vec<usize>,
-    reader: Option<(usize, Lines)>,
-    /// The line to be handed out next.
-    next: Option<Pending>,
+    reader: Option<(usize, Records)>,
+    /// Receive time of the record to be handed out next.
+    next: Option<Timestamp>,
     is_over: bool,
-}
-
-struct Pending {
-    recv: Timestamp,
-    /// Bytes of the line before the message.
-    skip: usize,
-    len: usize,
 }
 
 impl Capture {
@@ -228,7 +239,7 @@ impl Capture {
             files.push(CaptureFile { path, probe, lines: 0, damage: None });
         }
         files.sort_by(|one, two| {
-            let key = |file: &CaptureFile| (file.probe.exchange, file.probe.symbols(), file.probe.first_recv);
+            let key = |file: &CaptureFile| (file.probe.exchange(), file.probe.symbols(), file.probe.first_recv);
             key(one).cmp(&key(two))
         });
         let mut capture = Capture {
@@ -257,32 +268,28 @@ impl Capture {
             while connection.next.is_none() && !connection.is_over {
                 if let Some(error) = connection.read(&mut self.files, &mut self.bytes_before) {
                     let connection = &self.connections[place];
-                    let (file, lines) = connection.reader.as_ref()?;
+                    let (file, records) = connection.reader.as_ref()?;
                     let raw = match error {
                         BrokenLine::TooLong => &[],
-                        BrokenLine::Line(_) => lines.current(),
+                        BrokenLine::Line(_) => records.current(),
                     };
                     return Some(CaptureItem::Broken { error, raw, place: Place { file: *file, line: self.files[*file].lines } });
                 }
             }
         }
-        let earliest = self
-            .connections
-            .iter()
-            .enumerate()
-            .filter_map(|(place, connection)| Some((connection.next.as_ref()?.recv, place)))
-            .min()?;
+        let earliest =
+            self.connections.iter().enumerate().filter_map(|(place, connection)| Some((connection.next?, place))).min()?;
         let connection = &mut self.connections[earliest.1];
-        let pending = connection.next.take()?;
-        let (file, lines) = connection.reader.as_ref()?;
-        let message = lines.current().get(pending.skip..pending.skip + pending.len).unwrap_or_default();
+        let recv = connection.next.take()?;
+        let (file, records) = connection.reader.as_ref()?;
         let place = Place { file: *file, line: self.files[*file].lines };
-        Some(CaptureItem::Message { connection: earliest.1, recv: pending.recv, message, place })
+        Some(CaptureItem::Message { connection: earliest.1, recv, symbol: records.symbol(), message: records.current(), place })
     }
 
     /// Bytes read of all files, as they are on disk.
     pub fn bytes_read(&self) -> u64 {
-        let open = self.connections.iter().filter_map(|connection| connection.reader.as_ref()).map(|(_, lines)| lines.bytes_read());
+        let open =
+            self.connections.iter().filter_map(|connection| connection.reader.as_ref()).map(|(_, records)| records.bytes_read());
         self.bytes_before + open.sum::<u64>()
     }
 
@@ -292,75 +299,100 @@ impl Capture {
     }
 
     fn connect(&mut self, config: &Config) -> Result<(), CaptureError> {
+        let is_wanted = |symbol: &String| config.source.symbols.is_empty() || config.source.symbols.contains(symbol);
         let mut place = 0;
         while place < self.files.len() {
-            let key = |file: &CaptureFile| (file.probe.exchange, file.probe.symbols());
-            let first = key(&self.files[place]);
-            let end = place + self.files[place..].iter().take_while(|file| key(file) == first).count();
-            let mut source = Source { instruments: Vec::new() };
-            for symbol in &first.1 {
-                let (instrument, tick_source) = instrument(first.0, symbol, &self.files[place..end], config)?;
+            let probe = &self.files[place].probe;
+            let end = place + 1 + self.files[place + 1..].iter().take_while(|file| file.probe.continues(probe)).count();
+            let is_filtered = !config.source.symbols.is_empty() || !probe.is_text();
+            let mut source = Source { feed: probe.feed.clone(), instruments: Vec::new(), is_filtered };
+            for symbol in probe.symbols().into_iter().filter(is_wanted) {
+                let known = |instrument: &Instrument| instrument.exchange == probe.exchange() && instrument.symbol == symbol;
+                let id = self.instruments.iter().position(known).unwrap_or(self.instruments.len());
                 // At most INSTRUMENTS_MAX, checked below, so the id fits.
-                source.instruments.push(InstrumentId(self.instruments.len() as u16));
-                self.instruments.push(instrument);
-                self.tick_sources.push(tick_source);
-            }
-            if self.instruments.len() > INSTRUMENTS_MAX {
-                return Err(CaptureError::TooManyInstruments { count: self.instruments.len() });
+                source.instruments.push(InstrumentId(id as u16));
+                if id == self.instruments.len() {
+                    let (instrument, tick_source) = instrument(probe.exchange(), &symbol, &self.files[place..end], config)?;
+                    self.instruments.push(instrument);
+                    self.tick_sources.push(tick_source);
+                }
             }
             let waiting = (place..end).rev().collect();
             self.connections.push(Connection { source, waiting, reader: None, next: None, is_over: false });
             place = end;
+        }
+        let busiest = || -> String {
+            let symbols = self.files.iter().flat_map(|file| file.probe.busiest());
+            symbols.take(SYMBOLS_TOLD).collect::<Vec<_>>().join(", ")
+        };
+        if let Some(symbol) = config.source.symbols.iter().find(|symbol| !self.instruments.iter().any(|one| one.symbol == **symbol))
+        {
+            return Err(CaptureError::UnknownSymbol { symbol: symbol.clone(), known: busiest() });
+        }
+        if self.instruments.len() > INSTRUMENTS_MAX {
+            return Err(CaptureError::TooManyInstruments { count: self.instruments.len(), busiest: busiest() });
         }
         Ok(())
     }
 }
 
 impl Connection {
-    /// Reads one line into `next`. Gives the reason where the line is broken.
+    /// Reads one record into `next`. Gives the reason where it is broken.
     #[inline]
     fn read(&mut self, files: &mut [CaptureFile], bytes_before: &mut u64) -> Option<BrokenLine> {
         loop {
-            let Some((file, lines)) = &mut self.reader else {
+            let Some((file, records)) = &mut self.reader else {
                 let Some(file) = self.waiting.pop() else {
                     self.is_over = true;
                     return None;
                 };
-                match Bytes::open(&files[file].path) {
-                    Ok((bytes, _)) => self.reader = Some((file, Lines::new(bytes))),
+                match records_of(&files[file]) {
+                    Ok(records) => self.reader = Some((file, records)),
                     Err(error) => files[file].damage = Some(error.to_string()),
                 }
                 continue;
             };
-            match lines.advance() {
-                Ok(Line::Text) => {
+            match records.advance() {
+                Ok(Step::Record) => {
                     files[*file].lines += 1;
-                    let current = lines.current();
-                    return match split_capture_line(current) {
-                        Ok(line) => {
-                            let skip = line.message.as_ptr() as usize - current.as_ptr() as usize;
-                            self.next = Some(Pending { recv: line.recv, skip, len: line.message.len() });
-                            None
-                        }
-                        Err(error) => Some(error.into()),
-                    };
+                    self.next = Some(records.recv());
+                    return None;
                 }
-                Ok(Line::TooLong) => {
+                Ok(Step::Aside) => files[*file].lines += 1,
+                Ok(Step::Broken(error)) => {
                     files[*file].lines += 1;
-                    return Some(BrokenLine::TooLong);
+                    return Some(error);
                 }
-                Ok(Line::End) => {
-                    *bytes_before += lines.bytes_read();
+                Ok(Step::End) => {
+                    *bytes_before += records.bytes_read();
                     self.reader = None;
                 }
                 Err(error) => {
                     files[*file].damage = Some(format!("{error} after line {}", files[*file].lines));
-                    *bytes_before += lines.bytes_read();
+                    *bytes_before += records.bytes_read();
                     self.reader = None;
                 }
             }
         }
     }
+}
+
+/// The records of a file from its beginning.
+fn records_of(file: &CaptureFile) -> io::Result<Records> {
+    let (bytes, _) = probe::open(&file.path).map_err(io::Error::other)?;
+    let records = Records::new(bytes, file.probe.framing)?;
+    Ok(match (file.probe.framing, lobster_seed(&file.path)) {
+        (Framing::LobsterRows { .. }, Some(seed)) => records.with_seed(seed),
+        _ => records,
+    })
+}
+
+/// The first row of the order book file beside a LOBSTER message file; `None` where there is none.
+fn lobster_seed(path: &Path) -> Option<Vec<u8>> {
+    let name = path.file_name()?.to_str()?;
+    let (bytes, _) = probe::open(&path.with_file_name(name.replacen("_message_", "_orderbook_", 1))).ok()?;
+    let mut lines = Lines::new(bytes);
+    matches!(lines.advance(), Ok(Line::Text)).then(|| lines.current().trim_ascii_end().to_vec())
 }
 
 /// Files as given, and the files of folders by name; hidden ones are left out.
@@ -420,7 +452,7 @@ fn instrument(
 }
 
 fn contract(exchange: Exchange, symbol: &str, configured: Option<&InstrumentConfig>) -> Result<Contract, CaptureError> {
-    if exchange != Exchange::BinanceCoinm {
+    if !matches!(exchange, Exchange::BinanceCoinm | Exchange::BybitInverse) {
         return Ok(Contract::spot());
     }
     match configured.map(|entry| entry.contract_quote.as_str()).filter(|text| !text.is_empty()) {
@@ -431,16 +463,8 @@ fn contract(exchange: Exchange, symbol: &str, configured: Option<&InstrumentConf
                 message: format!("contract_quote `{text}` is not a decimal above 0"),
             }),
         },
-        // The venue's contracts are of 100 USD on BTC and of 10 USD on every other coin.
+        None if exchange == Exchange::BybitInverse => Ok(Contract::inverse(1)),
+        // Binance's contracts are of 100 USD on BTC and of 10 USD on every other coin.
         None => Ok(Contract::inverse(if symbol.starts_with("BTCUSD") { 100 } else { 10 })),
-    }
-}
-
-/// Opens one file for its lines alone; for probes.
-fn open_lines(path: &Path) -> Result<(Lines, &'static str), CaptureError> {
-    match Bytes::open(path) {
-        Ok((bytes, compression)) => Ok((Lines::new(bytes), compression)),
-        Err(OpenError::Io(source)) => Err(CaptureError::Read { path: path.to_owned(), source }),
-        Err(OpenError::Packed(kind, remedy)) => Err(CaptureError::Packed { path: path.to_owned(), kind, remedy }),
     }
 }
