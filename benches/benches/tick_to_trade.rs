@@ -237,6 +237,7 @@ fn measure_paced(input: &Input, engine: &str, arguments: &Arguments) -> Outcome<
             let logical = if gone < arrival.gap_ns / 2 { recv + gone as i64 } else { arrival.recv.0 - left as i64 };
             fused.advance(Timestamp(logical.clamp(recv, arrival.recv.0.max(recv))));
             fused.flush();
+            fused.idle();
         }
         recv = recv.max(arrival.recv.0);
         let frames = fused.ingest().counters().frames;

@@ -1,5 +1,7 @@
 //! A matrix laid out for one product: a row vector from the left.
 
+use std::ops::Range;
+
 /// Outputs that one pass over the inputs computes: enough independent sums to keep the adders of the widest registers busy.
 const TILE: usize = 64;
 /// Half of a tile.
@@ -42,6 +44,31 @@ impl Matrix {
         let tiles =
             if values.iter().all(is_half) { Tiles::Halves(tiles.iter().map(packed).collect()) } else { Tiles::Whole(tiles) };
         Matrix { inputs, tiles }
+    }
+
+    /// Number of tiles.
+    pub(crate) fn tiles(&self) -> usize {
+        match &self.tiles {
+            Tiles::Whole(tiles) => tiles.len(),
+            Tiles::Halves(tiles) => tiles.len(),
+        }
+    }
+
+    /// Reads every cache line of some tiles; what comes back depends on all of them, so that nothing is left out.
+    pub(crate) fn touch(&self, tiles: Range<usize>) -> u32 {
+        /// Words of 4 bytes in a cache line.
+        const LINE: usize = 16;
+        let sum = |words: &mut dyn Iterator<Item = u32>| words.fold(0, |sum: u32, word| sum ^ word);
+        match &self.tiles {
+            Tiles::Whole(all) => {
+                let tiles = all.get(tiles).unwrap_or_default();
+                sum(&mut tiles.iter().flat_map(|tile| tile.iter().step_by(LINE).map(|value| value.to_bits())))
+            }
+            Tiles::Halves(all) => {
+                let tiles = all.get(tiles).unwrap_or_default();
+                sum(&mut tiles.iter().flat_map(|tile| tile.iter().step_by(LINE).copied()))
+            }
+        }
     }
 
     /// `y += x M`.

@@ -11,6 +11,7 @@ use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tens
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 use crate::weights::StepWeights;
 use std::f64::consts::LOG2_E;
+use std::hint::black_box;
 
 /// The step graph of a [`StepWeights`], with its state.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct NativeModel {
     /// The residual stream.
     residual: Vec<f32>,
     scratch: Scratch,
+    /// Where [`StepModel::keep_near`] goes on: the matrix and its tile.
+    near: (usize, usize),
 }
 
 impl NativeModel {
@@ -53,6 +56,7 @@ impl NativeModel {
             logits: head(Head::Logits),
             forecast: head(Head::Forecast),
             residual: vec![0.0; spec.d_model],
+            near: (0, 0),
             scratch: Scratch {
                 normed: vec![0.0; spec.d_model],
                 projected: vec![0.0; 2 * spec.d_inner()],
@@ -89,12 +93,46 @@ impl StepModel for NativeModel {
         }
     }
 
+    fn keep_near(&mut self) {
+        let (place, tile) = self.near;
+        let Some(matrix) = self.matrix(place) else {
+            // Every matrix has been gone through: the small tensors and the state, then from the beginning.
+            for block in &self.blocks {
+                let lines = |values: &[f32]| values.iter().step_by(16).fold(0, |sum: u32, value| sum ^ value.to_bits());
+                black_box(lines(&block.state) ^ lines(&block.rate) ^ lines(&block.window) ^ lines(&block.conv));
+            }
+            self.near = (0, 0);
+            return;
+        };
+        black_box(matrix.touch(tile..tile + TILES_NEAR));
+        self.near = if tile + TILES_NEAR < matrix.tiles() { (place, tile + TILES_NEAR) } else { (place + 1, 0) };
+    }
+
     fn engine(&self) -> Engine {
         Engine::Native
     }
 }
 
+/// Tiles that one call of [`StepModel::keep_near`] reads: 8 or 16 KiB.
+const TILES_NEAR: usize = 64;
+
 impl NativeModel {
+    /// The matrices of a step, in the order in which it reads them.
+    fn matrix(&self, place: usize) -> Option<&Matrix> {
+        let heads = |place: usize| {
+            [&self.logits.hidden, &self.logits.output, &self.forecast.hidden, &self.forecast.output].get(place).copied()
+        };
+        match place {
+            0 => Some(&self.input),
+            1 => Some(&self.regime),
+            2 => Some(&self.time),
+            _ => match self.blocks.get((place - 3) / 4) {
+                Some(block) => [&block.in_proj, &block.x_proj, &block.dt_proj, &block.out_proj].get((place - 3) % 4).copied(),
+                None => heads(place - 3 - 4 * self.blocks.len()),
+            },
+        }
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn compute_avx2(&mut self, input: &StepInput<'_>, out: &mut Prediction) {

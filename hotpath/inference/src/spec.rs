@@ -36,7 +36,7 @@ pub struct StepSpec {
 }
 
 impl StepSpec {
-    /// The model used throughout: about 540,000 parameters (535,380 with 24 features).
+    /// The model used throughout: about 540,000 parameters (544,468 with 95 features).
     pub const fn standard(features: usize) -> StepSpec {
         StepSpec { features, d_model: 128, layers: 4, d_state: 16, d_conv: 4, expand: 2, dt_rank: 8, head_hidden: 184 }
     }

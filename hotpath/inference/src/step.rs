@@ -17,6 +17,11 @@ pub trait StepModel: Send {
     /// Sets the state to zero, as before the first tick.
     fn reset(&mut self);
 
+    /// Reads a part of the weights and of the state, so that they stay in the core's own cache: for a thread that has nothing else to
+    /// do. One call takes about a microsecond, and some hundred of them go once round. Changes nothing. An engine that cannot does
+    /// nothing.
+    fn keep_near(&mut self) {}
+
     /// What computes the steps.
     fn engine(&self) -> Engine;
 }

@@ -67,6 +67,12 @@ impl Predictor {
         }
     }
 
+    /// Keeps a part of the model in the core's cache, see [`StepModel::keep_near`].
+    #[inline]
+    pub fn keep_near(&mut self) {
+        self.model.keep_near();
+    }
+
     /// Puts the state back to zero.
     pub fn reset(&mut self) {
         self.model.reset();

@@ -1,6 +1,7 @@
 //! Real captures through the whole path, against counts made by a slow reading that shares no code with it.
 
 mod files;
+mod formats;
 mod slow;
 mod traps;
 

@@ -438,6 +438,20 @@ fn note_book(
             counters.gaps
         ));
     }
+    for (count, what) in [
+        (counters.restarts, "times its feed's numbering began anew, and the book with it"),
+        (counters.checksum_mismatches, "checksums of the venue differed from the book; it was not used until the next snapshot"),
+        (counters.unknown_orders, "changes of orders that were not in the book; they changed nothing"),
+        (counters.contradictions, "order messages that contradict the book"),
+    ] {
+        if count > 0 {
+            notices.push(format!("{name}: {count} {what}"));
+        }
+    }
+    if counters.checksums_compared > 0 {
+        let same = counters.checksums_compared - counters.checksum_mismatches.min(counters.checksums_compared);
+        notices.push(format!("{name}: {same} of {} checksums of the venue equal the book's", counters.checksums_compared));
+    }
     if counters.snapshots_too_old > 0 {
         notices.push(format!(
             "{name}: {} snapshots were older than the updates at hand and could not be joined",
@@ -459,6 +473,12 @@ fn finish_report(report: &mut Report, cold: &ColdSummary, notices: Vec<String>, 
     let own = std::mem::replace(&mut report.notices, notices);
     report.notices.extend(own);
     for file in &capture.files {
+        if file.probe.has_no_times() {
+            report.notices.push(format!(
+                "{}: has no times; a line counts as a millisecond, so nothing that depends on time means anything",
+                file.path.display()
+            ));
+        }
         if let Some(damage) = &file.damage {
             report.notices.push(format!(
                 "{}: cut off or damaged ({damage}); what came before was replayed. Record or download it again for the rest",

@@ -95,8 +95,8 @@ pub(super) fn split_time(text: &[u8]) -> Result<(Timestamp, TimeUnit, &[u8]), Li
 
 /// A time in nanoseconds, as most captures give it: nineteen digits, and the length they are.
 #[inline]
-fn nineteen_digits(line: &[u8]) -> Option<(u64, usize)> {
-    let (first, rest) = line.split_first_chunk()?;
+fn nineteen_digits(text: &[u8]) -> Option<(u64, usize)> {
+    let (first, rest) = text.split_first_chunk()?;
     let (second, rest) = rest.split_first_chunk()?;
     let third @ [_, _, _, b' '] = rest.first_chunk()? else { return None };
     let [(8, first), (8, second), (3, third)] =

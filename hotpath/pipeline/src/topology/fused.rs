@@ -58,6 +58,12 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         self.trade.flush();
     }
 
+    /// To be called while there is nothing to take, see [`Trade::idle`].
+    #[inline]
+    pub fn idle(&mut self) {
+        self.trade.idle();
+    }
+
     /// The first group.
     pub fn ingest(&self) -> &Ingest {
         &self.ingest

@@ -182,6 +182,9 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
             if idle == 0 {
                 trade.flush();
             }
+            if waiting == Waiting::Spin {
+                trade.idle();
+            }
             waiting.pause(idle);
             idle = idle.saturating_add(1);
             continue;
