@@ -3,11 +3,11 @@
 use crate::progress::bar;
 use crate::tables::{listing, printable};
 use anyhow::{Context, Result};
-use chronos_session::format::{bytes, count, signed_duration_ns, span_ns, words};
+use chronos_session::format::{bytes, clock_utc, count, date_utc, signed_duration_ns, span_ns, words};
 use chronos_session::html::render_inspection;
 use chronos_session::inspect::{BookInspection, InspectOptions, Inspection, InstrumentInspection, SyncState, inspect};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Rows of a table; what comes after is counted.
 const ROWS_MAX: usize = 12;
@@ -80,8 +80,13 @@ fn summary(inspection: &Inspection) -> String {
 fn files(inspection: &Inspection) -> String {
     let rows = inspection.files.iter().map(|file| {
         let format = if file.compression == "none" { file.format.into() } else { format!("{}, {}", file.format, file.compression) };
-        let from = file.received.as_ref().map_or("n/a".into(), |span| span.first_utc.clone());
-        [file.path.clone(), file.venue.into(), format, file.time_unit.clone(), bytes(file.bytes), count(file.records), from]
+        let from = file
+            .received
+            .as_ref()
+            .map_or("n/a".into(), |span| format!("{} {}", date_utc(span.first_ns), clock_utc(span.first_ns, 0)));
+        // The folder was given by who reads this.
+        let name = Path::new(&file.path).file_name().map_or(file.path.clone(), |name| name.to_string_lossy().into_owned());
+        [name, file.venue.into(), format, file.time_unit.clone(), bytes(file.bytes), count(file.records), from]
     });
     some(["File", "Venue", "Format", "Times in", "Size", "Records", "From, UTC"], rows.collect(), &[4, 5])
 }

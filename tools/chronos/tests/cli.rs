@@ -290,10 +290,64 @@ fn an_itch_feed_is_written_and_told() {
     is_refused(&["exchange", "itch", "--out", &text(&fixture.path("feed.txt"))], &["feed.txt", ".pcapng"]);
 }
 
+/// What a capture holds.
+fn inspection(path: &Path) -> Value {
+    serde_json::from_str(&succeeds(&["inspect", &text(path), "--json"])).expect("one JSON object and nothing else")
+}
+
+#[test]
+fn an_inspection_counts_what_a_capture_holds() {
+    let fixture = Fixture::get();
+    let inspection = inspection(&fixture.path("capture.gz"));
+    let lines_with = |what: &str| fixture.lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((&inspection["records"], &inspection["malformed"]), (&fixture.lines.len().into(), &0.into()));
+    assert_eq!(
+        (&inspection["files"][0]["compression"], &inspection["files"][0]["receive_clock"]),
+        (&"gzip".into(), &"recorder".into())
+    );
+    let instrument = &inspection["instruments"][0];
+    for (kind, what) in
+        [("depth", "depthUpdate"), ("quote", "bookTicker\""), ("trade", "\"e\":\"trade\""), ("snapshot", "lastUpdateId")]
+    {
+        assert!(lines_with(what) > 0);
+        assert_eq!(instrument["kinds"][kind], lines_with(what), "{kind}");
+    }
+    assert_eq!((&instrument["book"]["state"], &instrument["book"]["gaps"]), (&"in_sync".into(), &0.into()));
+    assert_eq!(instrument["clock_offset"]["count"].as_u64() > Some(0), true);
+    assert_eq!(inspection["incidents"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn an_inspection_tells_of_a_hole_and_of_a_broken_line() {
+    let fixture = Fixture::get();
+    let mut lines = fixture.lines.clone();
+    let hole = fixture.late_depth();
+    let received = lines[fixture.find(hole + 1, "depthUpdate")].split(' ').next().unwrap().parse::<i64>().unwrap();
+    lines.remove(hole);
+    lines.insert(100, "this is no capture line".into());
+    let path = fixture.write("holed", &lines);
+    let inspection = inspection(&path);
+    assert_eq!((&inspection["malformed"], &inspection["files"][0]["first_malformed"]["record"]), (&1.into(), &101.into()));
+    let book = &inspection["instruments"][0]["book"];
+    assert_eq!((&book["gaps"], &book["state"]), (&1.into(), &"out_of_sync".into()));
+    assert_eq!((&inspection["incidents"][0]["kind"], &inspection["incidents"][0]["at_ns"]), (&"book_gap".into(), &received.into()));
+    let kinds: Vec<&str> =
+        inspection["warnings"].as_array().unwrap().iter().filter_map(|warning| warning["kind"].as_str()).collect();
+    assert!(["malformed", "out_of_sync", "book_gaps"].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+
+    let page = fixture.path("holed.html");
+    let printed = succeeds(&["inspect", &text(&path), "--html", &text(&page)]);
+    for part in ["out of sync", "warning: ", "the first is record 101", "holed.html"] {
+        assert!(printed.contains(part), "`{part}` is not in: {printed}");
+    }
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("update ids break off"));
+}
+
 #[test]
 fn every_command_explains_itself() {
     let of_exchange = [&["exchange"][..], &["exchange", "generate"], &["exchange", "itch"]];
-    for command in [&[][..], &["replay"], &["demo"], &["model"], &["model", "new"]].into_iter().chain(of_exchange) {
+    for command in [&[][..], &["replay"], &["demo"], &["inspect"], &["model"], &["model", "new"]].into_iter().chain(of_exchange) {
         let help = succeeds(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: chronos"), "{command:?}: {help}");
     }

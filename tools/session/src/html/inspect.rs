@@ -23,6 +23,8 @@ const BARS: (usize, f64) = (120, 0.001);
 const INCIDENT_CELLS: f64 = 800.0;
 /// Ticks of the time axis, and how many of them where their labels are long.
 const TIME_TICKS: [usize; 2] = [10, 6];
+/// Measurements further apart than this share of the time axis are not joined by a line.
+const SAMPLES_APART_MAX: f64 = 0.01;
 /// A second in nanoseconds.
 const SECOND_NS: f64 = 1e9;
 
@@ -42,7 +44,9 @@ pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String
     push_notices(&mut page, &inspection.warnings.iter().map(warning_text).collect::<Vec<_>>());
     push_figures(&mut page, inspection, activity);
     if let Some(axis) = TimeAxis::of(inspection, activity) {
-        push_rates(&mut page, inspection, activity, &axis);
+        if inspection.received.is_some() {
+            push_rates(&mut page, inspection, activity, &axis);
+        }
         push_offsets(&mut page, inspection, activity, &axis);
         for (place, market) in activity.markets.iter().take(MARKETS_DRAWN) {
             push_market(&mut page, inspection, *place, market, &axis);
@@ -124,6 +128,8 @@ fn of_so_many(number: usize, one: &str, many: &str) -> String {
 /// What all plots over time share.
 struct TimeAxis {
     range: TimeRange,
+    /// Whether its times are of a clock, and not counted records.
+    is_timed: bool,
     ticks: Vec<Tick>,
 }
 
@@ -135,7 +141,7 @@ impl TimeAxis {
         let range = TimeRange::around([*starts.first()?, end])?;
         let [many, few] = TIME_TICKS.map(|ticks_max| range.ticks(ticks_max));
         let ticks = if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many };
-        Some(TimeAxis { range, ticks })
+        Some(TimeAxis { range, is_timed: inspection.received.is_some(), ticks })
     }
 
     /// Milliseconds from the beginning on.
@@ -149,6 +155,9 @@ impl TimeAxis {
     }
 
     fn title(&self) -> String {
+        if !self.is_timed {
+            return "<p class=\"x-title\">Records, each counted as a millisecond</p>\n".into();
+        }
         format!("<p class=\"x-title\">Time, UTC, {}</p>\n", self.range.dates())
     }
 }
@@ -254,7 +263,7 @@ fn push_offsets(page: &mut String, inspection: &Inspection, activity: &Activity,
     let width_ns = activity.offset_times.width_ns();
     let buckets: Vec<(i64, &Extent)> =
         activity.offset_times.iter().map(|(start, extent)| (axis.end_of(start, width_ns), extent)).collect();
-    let steps = steps(&buckets, axis, &[], |extent| (*extent, extent.mean(), unit_ns));
+    let steps = steps(&buckets, axis, &[], SAMPLES_APART_MAX, |extent| (*extent, extent.mean(), unit_ns));
     if let Some(range) = Range::around(steps.iter().flat_map(|step| [step.low, step.high])) {
         let (marks, key) = incident_marks(&inspection.incidents.iter().collect::<Vec<_>>(), axis);
         page.push_str(&format!(
@@ -296,18 +305,23 @@ fn push_market(page: &mut String, inspection: &Inspection, place: usize, market:
     let width_ns = market.width_ns();
     let buckets: Vec<(i64, &MarketBucket)> = market.iter().map(|(start, bucket)| (axis.end_of(start, width_ns), bucket)).collect();
     let panels: [(&str, &str, &str, Vec<Step>); 3] = [
-        ("Mid price", "quote currency", "price", steps(&buckets, axis, &incidents, |bucket| (bucket.mid, bucket.mid.last, 1.0))),
+        (
+            "Mid price",
+            "quote currency",
+            "price",
+            steps(&buckets, axis, &incidents, f64::INFINITY, |bucket| (bucket.mid, bucket.mid.last, 1.0)),
+        ),
         (
             "Spread",
             "quote currency, mean",
             "low",
-            steps(&buckets, axis, &incidents, |bucket| (bucket.spread, bucket.spread.mean(), 1.0)),
+            steps(&buckets, axis, &incidents, f64::INFINITY, |bucket| (bucket.spread, bucket.spread.mean(), 1.0)),
         ),
         (
             "Receive less exchange time",
             unit,
             "middle",
-            steps(&buckets, axis, &[], |bucket| (bucket.offset_ns, bucket.offset_ns.mean(), unit_ns)),
+            steps(&buckets, axis, &[], SAMPLES_APART_MAX, |bucket| (bucket.offset_ns, bucket.offset_ns.mean(), unit_ns)),
         ),
     ];
     let drawn: Vec<_> = panels
@@ -386,8 +400,14 @@ fn zero_rule(range: Range) -> Option<f64> {
 }
 
 /// A step for each bucket that has values,, of what `of` tells of it: extent, shown value, and divisor. At an incident the line
-/// breaks off.
-fn steps<T>(buckets: &[(i64, &T)], axis: &TimeAxis, incidents: &[&Incident], of: impl Fn(&T) -> (Extent, f64, f64)) -> Vec<Step> {
+/// breaks off, and where the next values are further away than `apart_max` of the axis.
+fn steps<T>(
+    buckets: &[(i64, &T)],
+    axis: &TimeAxis,
+    incidents: &[&Incident],
+    apart_max: f64,
+    of: impl Fn(&T) -> (Extent, f64, f64),
+) -> Vec<Step> {
     let mut steps = Vec::with_capacity(buckets.len());
     let mut breaks = incidents.iter().map(|incident| incident.at_ns).peekable();
     for (end, bucket) in buckets {
@@ -396,9 +416,12 @@ fn steps<T>(buckets: &[(i64, &T)], axis: &TimeAxis, incidents: &[&Incident], of:
             continue;
         }
         let x = axis.range.fraction(*end);
+        let nothing = |x| Step { x, low: f64::NAN, high: f64::NAN, value: f64::NAN };
         while let Some(at) = breaks.next_if(|at| at < end) {
-            let nan = f64::NAN;
-            steps.push(Step { x: axis.range.fraction(at), low: nan, high: nan, value: nan });
+            steps.push(nothing(axis.range.fraction(at)));
+        }
+        if steps.last().is_some_and(|before: &Step| x - before.x > apart_max) {
+            steps.push(nothing(x));
         }
         steps.push(Step { x, low: extent.low / divisor, high: extent.high / divisor, value: value / divisor });
     }
@@ -494,8 +517,8 @@ fn push_tables(page: &mut String, inspection: &Inspection) {
             [offset.min_ns, offset.p50_ns, offset.p99_ns, offset.max_ns].map(|at| minus(signed_duration_ns(at)));
         Some(vec![instrument.name(), count(offset.count), min, p50, p99, max])
     });
-    let head = ["Receive less exchange time", "Measured", "Min", "Median", "p99", "Max"];
-    push_table(page, "", &head, offsets.collect());
+    let head = ["Instrument", "Measured", "Min", "Median", "p99", "Max"];
+    push_some(page, "Receive less exchange time", &head, offsets.collect());
     let books = inspection.instruments.iter().filter_map(|instrument| {
         let book = instrument.book.as_ref()?;
         Some(vec![
@@ -510,7 +533,7 @@ fn push_tables(page: &mut String, inspection: &Inspection) {
         ])
     });
     let head = ["Book", "Gaps", "Resyncs", "Restarts", "Crossed", "Checksums that differ", "Unknown orders", "Old messages"];
-    push_table(page, "Books", &head, books.collect());
+    push_some(page, "Books", &head, books.collect());
     let feeds = inspection.feeds.iter().enumerate().map(|(place, feed)| {
         let paths = inspection.files.iter().filter(|file| file.feed == place).map(|file| file.path.as_str());
         vec![
@@ -533,6 +556,78 @@ fn push_tables(page: &mut String, inspection: &Inspection) {
             incident.kind.to_string(),
         ]
     });
-    push_table(page, "Gaps and restarts", &["Time, UTC", "Whose", "What"], incidents.collect());
+    push_some(page, "Gaps and restarts", &["Time, UTC", "Whose", "What"], incidents.collect());
     page.push_str("</section>\n");
+}
+
+/// A table, where it has rows.
+fn push_some(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>) {
+    if !rows.is_empty() {
+        push_table(page, title, head, rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_drawn, data_of};
+    use super::*;
+    use crate::inspect::{InspectOptions, Inspected, inspect};
+    use std::io::Write;
+
+    /// What a capture of these lines holds.
+    fn inspected(lines: &[String]) -> Inspected {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(lines.join("\n").as_bytes()).unwrap();
+        inspect(&InspectOptions { paths: vec![file.path().to_owned()], ..InspectOptions::default() }, &mut |_| {}).unwrap()
+    }
+
+    /// A quote and a trade a second, with a break of ids in the book after the first half.
+    fn lines(symbol: &str) -> Vec<String> {
+        let start_ms = 1_723_161_254_000_i64;
+        let mut lines = vec![format!("{start_ms} {{\"lastUpdateId\":9,\"bids\":[[\"99\",\"1\"]],\"asks\":[[\"101\",\"1\"]]}}")];
+        for second in 0..100 {
+            let (at, id) = (start_ms + second * 1_000, 10 + second + second / 50);
+            lines.push(format!(
+                "{at} {{\"e\":\"depthUpdate\",\"E\":{},\"s\":\"{symbol}\",\"U\":{id},\"u\":{id},\"b\":[[\"{}\",\"2\"]],\"a\":[]}}",
+                at - 7,
+                90 + second % 9
+            ));
+        }
+        lines
+    }
+
+    #[test]
+    fn a_page_is_sound_and_marks_the_gap() {
+        let Inspected { inspection, activity } = inspected(&lines("BTCUSDT"));
+        let page = render_inspection(&inspection, &activity);
+        check_drawn(&page);
+        // In the rates, the offsets, and each of the three panels of the market.
+        assert_eq!(page.matches("<line class=\"incident\" x1=").count(), 5);
+        for expected in ["update ids break off", "7.00 ms", "100 depth", "out of sync at the end", "2024-08-08 23:54:14.000"] {
+            assert!(page.contains(expected), "{expected} is missing");
+        }
+        let data = data_of(&page);
+        assert_eq!(data.len(), 3);
+        for one in &data {
+            let length = one["t"].as_array().unwrap().len();
+            assert!(
+                length > 10
+                    && one["lines"].as_array().unwrap().iter().all(|line| line["values"].as_array().unwrap().len() == length)
+            );
+        }
+    }
+
+    #[test]
+    fn names_from_files_are_text() {
+        let Inspected { inspection, activity } = inspected(&lines("<img src=x>"));
+        let page = render_inspection(&inspection, &activity);
+        check_drawn(&page.replace("&lt;img src=x&gt;", "X"));
+        assert!(!page.contains("<img"));
+    }
+
+    #[test]
+    fn one_record_is_still_a_page() {
+        let Inspected { inspection, activity } = inspected(&lines("X")[..2]);
+        check_drawn(&render_inspection(&inspection, &activity));
+    }
 }

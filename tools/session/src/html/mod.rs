@@ -507,7 +507,7 @@ mod tests {
     }
 
     /// Checks that the page is well formed and small, asks for nothing, and that all that is drawn is finite and inside its plot.
-    fn check(page: &str) {
+    pub(super) fn check_drawn(page: &str) {
         assert!(page.len() < BYTES_MAX, "{} bytes", page.len());
         for absent in ["NaN", "Infinity", "inf%", "://", "url(", "@import", " src="] {
             assert!(!page.contains(absent), "{absent} near {:?}", page.find(absent).map(|at| &page[at.saturating_sub(80)..at + 8]));
@@ -528,9 +528,17 @@ mod tests {
                 assert!((0.0..=100.0).contains(&place), "{tag}");
             }
         }
-        for data in page.split("<script type=\"application/json\">").skip(1) {
-            let data = data.split("</script>").next().unwrap_or_default();
-            let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    }
+
+    /// What the read-outs of a page are given.
+    pub(super) fn data_of(page: &str) -> Vec<serde_json::Value> {
+        let scripts = page.split("<script type=\"application/json\">").skip(1);
+        scripts.map(|data| serde_json::from_str(data.split("</script>").next().unwrap_or_default()).expect("JSON")).collect()
+    }
+
+    fn check(page: &str) {
+        check_drawn(page);
+        for data in data_of(page) {
             let length = |name: &str| data.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
             for name in ["mid", "imbalance", "vpin", "net"] {
                 assert_eq!(length(name), length("t"));

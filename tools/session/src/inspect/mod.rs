@@ -583,29 +583,27 @@ fn instrument_inspection(instrument: &TrackedInstrument) -> InstrumentInspection
         clock_offset: instrument.offsets.summary(),
         trade_ids_missing: is_numbered.then_some(if trades.last.is_some() { trades.missing } else { aggregates.missing }),
         repeated: updates.repeated + if is_numbered { trades.repeated + aggregates.repeated } else { 0 },
-        book: instrument.book.as_ref().map(|book| book_inspection(book, instrument)),
+        book: instrument.book.as_ref().map(|book| book_inspection(book)),
     }
 }
 
-fn book_inspection(book: &MarketBook, instrument: &TrackedInstrument) -> BookInspection {
+fn book_inspection(book: &MarketBook) -> BookInspection {
     let counters = book.counters();
-    let count = |kind: MessageKind| instrument.kinds[kind as usize];
+    let bbo = book.bbo();
     let (state, reason) = match book.state() {
         BookState::Synced => (SyncState::InSync, None),
         BookState::Stale(reason) => (SyncState::OutOfSync, Some(stale_words(reason).to_owned())),
         BookState::Unsynced => {
-            let snapshots = count(MessageKind::Snapshot) + count(MessageKind::OrderSnapshot);
-            let changes = count(MessageKind::Depth) + count(MessageKind::Order);
-            let reason = match (snapshots, changes) {
-                _ if counters.snapshots_too_old > 0 => "its snapshots are older than the first changes".to_owned(),
-                (0, _) => "there is no snapshot".to_owned(),
-                (_, 0) => "there is a snapshot and no change that joins it".to_owned(),
-                _ => "no change joins its snapshot".to_owned(),
+            let reason = if counters.snapshots_too_old > 0 {
+                "its snapshots are older than the first changes"
+            } else if bbo != Bbo::default() {
+                "no change joins its snapshot"
+            } else {
+                "there is no snapshot"
             };
-            (SyncState::NeverInSync, Some(reason))
+            (SyncState::NeverInSync, Some(reason.to_owned()))
         }
     };
-    let bbo = book.bbo();
     let side = |level: chronos_market::Level| (level.qty.0 > 0).then(|| (level.price.to_string(), level.qty.to_string()));
     let ((bid, bid_qty), (ask, ask_qty)) = (side(bbo.bid).unzip(), side(bbo.ask).unzip());
     BookInspection {
@@ -679,4 +677,91 @@ fn ignored_name(ignored: Ignored) -> &'static str {
 fn widen(span: &mut Option<(i64, i64)>, instant: i64) {
     let (first, last) = span.unwrap_or((instant, instant));
     *span = Some((first.min(instant), last.max(instant)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const START_MS: i64 = 1_723_161_254_000;
+
+    fn inspected(lines: &[String], options: InspectOptions) -> Inspected {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+        inspect(&InspectOptions { paths: vec![file.path().to_owned()], ..options }, &mut |_| {}).unwrap()
+    }
+
+    /// A trade of Binance's spot market, received and made so many milliseconds after the start.
+    fn trade(symbol: &str, recv_ms: i64, made_ms: i64, id: u64) -> String {
+        let (recv, made) = (START_MS + recv_ms, START_MS + made_ms);
+        format!(
+            "{recv} {{\"e\":\"trade\",\"E\":{made},\"s\":\"{symbol}\",\"t\":{id},\"p\":\"100\",\"q\":\"1\",\"T\":{made},\"m\":true,\"M\":true}}"
+        )
+    }
+
+    fn kinds(inspection: &Inspection) -> Vec<WarningKind> {
+        inspection.warnings.iter().map(|warning| warning.kind).collect()
+    }
+
+    #[test]
+    fn a_capture_without_fault_has_no_warning() {
+        let lines: Vec<String> = (0..50).map(|at| trade("X", at * 100, at * 100 - 3, at as u64)).collect();
+        let Inspection { warnings, instruments, feeds, .. } = inspected(&lines, InspectOptions::default()).inspection;
+        assert_eq!(warnings, []);
+        let offset = instruments[0].clock_offset.unwrap();
+        assert_eq!((offset.count, offset.min_ns, offset.max_ns), (50, 3_000_000, 3_000_000));
+        assert_eq!(feeds[0].clock_offset, instruments[0].clock_offset);
+        let span = instruments[0].exchange_time.clone().unwrap();
+        assert_eq!((span.length_ns(), span.first_utc.as_str()), (4_900_000_000, "2024-08-08 23:54:13.997"));
+    }
+
+    #[test]
+    fn every_fault_is_told_where_it_stands() {
+        let mut lines: Vec<String> = (0..200).map(|at| trade("X", at * 10, at * 10 + 40, at as u64)).collect();
+        // Nothing for ten seconds; then three trades left out, one told again, time set back, and a line that is nothing.
+        lines.push(trade("X", 12_000, 12_040, 203));
+        lines.push(trade("X", 12_010, 12_050, 203));
+        lines.push(trade("X", 12_005, 12_045, 204));
+        lines.push("nothing".into());
+        let inspection = inspected(&lines, InspectOptions::default()).inspection;
+        use WarningKind::*;
+        assert_eq!(kinds(&inspection), [Malformed, TimeReversals, ClockBehind, Silence, TradeIds, Repeated]);
+        let (file, feed, instrument) = (&inspection.files[0], &inspection.feeds[0], &inspection.instruments[0]);
+        assert_eq!((inspection.records, inspection.malformed, file.time_reversals), (204, 1, 1));
+        assert_eq!(file.first_malformed.as_ref().map(|first| first.record), Some(204));
+        let silence = feed.longest_silence.as_ref().unwrap();
+        assert_eq!((silence.first_utc.as_str(), silence.length_ns()), ("2024-08-08 23:54:15.990", 10_010_000_000));
+        assert_eq!((instrument.trade_ids_missing, instrument.repeated, instrument.kinds["trade"]), (Some(3), 1, 203));
+        let median = feed.clock_offset.unwrap().p50_ns;
+        assert!((-40_010_000..=-39_990_000).contains(&median), "{median}");
+    }
+
+    #[test]
+    fn symbols_and_a_limit_choose() {
+        let lines: Vec<String> = (0..90).map(|at| trade(["X", "Y", "Z"][at as usize % 3], at, at, at as u64 / 3)).collect();
+        let options = InspectOptions { symbols: vec!["Y".into()], limit: Some(30), ..InspectOptions::default() };
+        let Inspected { inspection, activity } = inspected(&lines, options);
+        let told: Vec<(&str, u64)> = inspection.instruments.iter().map(|one| (one.symbol.as_str(), one.messages)).collect();
+        assert_eq!((told, inspection.records, inspection.is_complete), (vec![("Y", 10)], 30, false));
+        assert_eq!(kinds(&inspection), [WarningKind::Limited]);
+        assert_eq!(activity.rates.iter().map(|(_, counts)| counts[MessageKind::Trade as usize]).sum::<u64>(), 10);
+    }
+
+    #[test]
+    fn books_beyond_the_most_are_told() {
+        let depth = |symbol: usize| {
+            format!(
+                "{START_MS} {{\"e\":\"depthUpdate\",\"E\":{START_MS},\"s\":\"S{symbol}\",\"U\":1,\"u\":2,\"b\":[[\"9\",\"1\"]],\"a\":[]}}"
+            )
+        };
+        let lines: Vec<String> = (0..BOOKS_MAX + 3).map(depth).collect();
+        let inspection = inspected(&lines, InspectOptions::default()).inspection;
+        assert_eq!(inspection.instruments.iter().filter(|instrument| instrument.book.is_some()).count(), BOOKS_MAX);
+        assert_eq!(inspection.books_not_followed, 3);
+        // Four of the books that were never in sync are told, and how many more there are.
+        let never = inspection.warnings.iter().filter(|warning| warning.kind == WarningKind::NeverInSync);
+        assert_eq!(never.map(|warning| warning.about.as_str()).collect::<Vec<_>>()[4..], ["60 more"]);
+        assert_eq!(inspection.warnings.last().map(|warning| warning.kind), Some(WarningKind::NotFollowed));
+    }
 }

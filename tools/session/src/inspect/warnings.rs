@@ -154,10 +154,9 @@ fn of_book(
     match book.state {
         SyncState::InSync => {}
         SyncState::NeverInSync => {
-            let has = |kind| instrument.kinds.contains_key(kind);
-            let remedy = if has("snapshot") && !has("depth") {
-                "give the file that holds the changes as well"
-            } else if has("depth") {
+            let remedy = if book.bid.is_some() || book.ask.is_some() {
+                "give the file that holds the changes after it as well"
+            } else if instrument.kinds.contains_key("depth") {
                 "record a REST depth snapshot into the capture, or give the file that holds one before this one"
             } else {
                 "begin the capture before the feed does, or record a snapshot into it"
