@@ -18,7 +18,7 @@ const KINDS_DRAWN: usize = 6;
 /// Points of a line of rates: finer ones are noise.
 const RATE_POINTS: usize = 256;
 /// Bars of the histogram of clock offsets, and the share of all offsets that it leaves out at either end.
-const BARS: (usize, f64) = (120, 0.001);
+const BARS: (usize, f64) = (120, 0.01);
 /// Marks of incidents in one plot; those that would stand on one another are one.
 const INCIDENT_CELLS: f64 = 800.0;
 /// Ticks of the time axis, and how many of them where their labels are long.
@@ -410,7 +410,10 @@ fn steps<T>(
 ) -> Vec<Step> {
     let mut steps = Vec::with_capacity(buckets.len());
     let mut breaks = incidents.iter().map(|incident| incident.at_ns).peekable();
+    // Where the bucket begins: empty ones end there too.
+    let mut start = axis.range.from;
     for (end, bucket) in buckets {
+        let start = std::mem::replace(&mut start, *end);
         let (extent, value, divisor) = of(bucket);
         if extent.count == 0 {
             continue;
@@ -422,6 +425,12 @@ fn steps<T>(
         }
         if steps.last().is_some_and(|before: &Step| x - before.x > apart_max) {
             steps.push(nothing(x));
+        }
+        // Until here the value before held.
+        if let Some(before) = steps.last().copied()
+            && axis.range.fraction(start) > before.x
+        {
+            steps.push(Step { x: axis.range.fraction(start), low: before.value, high: before.value, value: before.value });
         }
         steps.push(Step { x, low: extent.low / divisor, high: extent.high / divisor, value: value / divisor });
     }

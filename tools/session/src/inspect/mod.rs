@@ -21,7 +21,7 @@ pub use report::{
 use crate::capture::{Capture, CaptureItem, Framing};
 use crate::config::Config;
 use crate::replay::{Progress, SessionError};
-use chronos_market::book::{MarketBook, SyncOutcome};
+use chronos_market::book::{MarketBook, OrderSync, SyncOutcome};
 use chronos_market::decode::{DecodeSink, Decoder, FeedDecoder, FeedMessage, Ignored, Message};
 use chronos_market::{Bbo, BookState, Exchange, StaleReason, Timestamp};
 use kind::{is_event_end, kind_and_time, update_id};
@@ -30,6 +30,8 @@ use std::path::PathBuf;
 
 /// Instruments whose books are followed.
 pub const BOOKS_MAX: usize = 64;
+/// Orders a book has room for: fewer than a replay's has, so that [`BOOKS_MAX`] books fit into little memory. A book of more is told.
+const BOOK_ORDERS_MAX: usize = 1 << 18;
 /// Instruments that are counted.
 pub const TRACKED_MAX: usize = 16_384;
 /// Incidents that are kept.
@@ -414,8 +416,14 @@ impl<'a> Tracker<'a> {
             None if self.books == BOOKS_MAX => return None,
             vacant => {
                 self.books += 1;
-                let has_begun = matches!(self.feeds[instrument.feed].beginning, MarketBook::Empty { has_begun: true });
-                vacant.insert(Box::new(MarketBook::Empty { has_begun }))
+                let mut book = match message {
+                    Message::Order(_) | Message::OrderSnapshot(_) => MarketBook::Orders(OrderSync::new(BOOK_ORDERS_MAX)),
+                    _ => MarketBook::new(),
+                };
+                if let MarketBook::Empty { has_begun: true } = self.feeds[instrument.feed].beginning {
+                    book.on_feed(&FeedMessage::Started, &mut |_| {});
+                }
+                vacant.insert(Box::new(book))
             }
         };
         let outcome = book.on_message(message, &mut |_| {});
@@ -514,6 +522,8 @@ impl<'a> Tracker<'a> {
             .min()
             .zip(spans().map(|span| span.last_ns).max())
             .map(|(first, last)| Span::of(first, last));
+        let has_gaps: Vec<bool> = self.feeds.iter().map(|feed| feed.gaps > 0).collect();
+        let instrument = |place: &usize| instrument_inspection(&self.instruments[*place], has_gaps[self.instruments[*place].feed]);
         let mut inspection = Inspection {
             schema: SCHEMA,
             is_complete,
@@ -523,7 +533,7 @@ impl<'a> Tracker<'a> {
             files,
             books_not_followed: self.instruments.iter().filter(has_untracked_book).count() as u64,
             feeds: self.feeds.into_iter().map(feed_inspection).collect(),
-            instruments: order.iter().map(|place| instrument_inspection(&self.instruments[*place])).collect(),
+            instruments: order.iter().map(instrument).collect(),
             untracked_messages: self.untracked_messages,
             incidents: self.incidents,
             incidents_omitted: self.incidents_omitted,
@@ -570,7 +580,7 @@ fn feed_inspection(feed: TrackedFeed) -> FeedInspection {
     }
 }
 
-fn instrument_inspection(instrument: &TrackedInstrument) -> InstrumentInspection {
+fn instrument_inspection(instrument: &TrackedInstrument, has_feed_gaps: bool) -> InstrumentInspection {
     let kinds = MessageKind::ALL.into_iter().map(|kind| (kind.name(), instrument.kinds[kind as usize]));
     let is_numbered = matches!(instrument.exchange, Exchange::BinanceSpot | Exchange::BinanceUsdm | Exchange::BinanceCoinm);
     let TrackedInstrument { trades, aggregates, updates, .. } = instrument;
@@ -583,11 +593,11 @@ fn instrument_inspection(instrument: &TrackedInstrument) -> InstrumentInspection
         clock_offset: instrument.offsets.summary(),
         trade_ids_missing: is_numbered.then_some(if trades.last.is_some() { trades.missing } else { aggregates.missing }),
         repeated: updates.repeated + if is_numbered { trades.repeated + aggregates.repeated } else { 0 },
-        book: instrument.book.as_ref().map(|book| book_inspection(book)),
+        book: instrument.book.as_ref().map(|book| book_inspection(book, has_feed_gaps)),
     }
 }
 
-fn book_inspection(book: &MarketBook) -> BookInspection {
+fn book_inspection(book: &MarketBook, has_feed_gaps: bool) -> BookInspection {
     let counters = book.counters();
     let bbo = book.bbo();
     let (state, reason) = match book.state() {
@@ -598,6 +608,8 @@ fn book_inspection(book: &MarketBook) -> BookInspection {
                 "its snapshots are older than the first changes"
             } else if bbo != Bbo::default() {
                 "no change joins its snapshot"
+            } else if has_feed_gaps {
+                "its feed lost messages before it began, and there is no snapshot"
             } else {
                 "there is no snapshot"
             };
