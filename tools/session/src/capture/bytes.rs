@@ -1,8 +1,8 @@
-//! The bytes of a file, decompressed: plain files are mapped, all others are read as a stream.
+//! The bytes of a file, decompressed: plain files are mapped part by part, all others are read as a stream.
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use lzma_rust2::XzReader;
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -12,6 +12,11 @@ use zip::{CompressionMethod, ZipArchive};
 
 /// Bytes asked of a stream at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes of a plain file mapped beyond what is unread. Pages that were read count as this process's memory while they are mapped.
+const MAPPED_BYTES: u64 = 64 << 20;
+/// Where a mapping may begin: a multiple of every page size there is.
+const MAPPING_ALIGN: u64 = 1 << 16;
 
 /// Why a file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +35,18 @@ pub(super) struct Bytes {
 }
 
 enum Origin {
-    Mapped(Mmap),
-    Stream { stream: Box<dyn Read + Send>, buffer: Vec<u8>, read: Arc<AtomicU64> },
+    /// A part of a file of `len` bytes, from `start` on.
+    Mapped {
+        file: File,
+        map: Mmap,
+        start: u64,
+        len: u64,
+    },
+    Stream {
+        stream: Box<dyn Read + Send>,
+        buffer: Vec<u8>,
+        read: Arc<AtomicU64>,
+    },
 }
 
 impl Bytes {
@@ -64,12 +79,14 @@ impl Bytes {
                 }
             }
             [b'B', b'Z', b'h', ..] => return Err(OpenError::Packed("bzip2", "bzip2 -d FILE")),
-            _ => {
-                // SAFETY: captures are written once; a file that another process cuts while it is replayed ends this process with
-                // SIGBUS, as it would any program that maps it, and cannot corrupt anything.
-                let map = unsafe { Mmap::map(&file) }?;
-                return Ok((Bytes { origin: Origin::Mapped(map), at: 0 }, "none"));
-            }
+            _ => match file.metadata()?.len() {
+                // A pipe, or nothing.
+                0 => (Box::new(counted(file)), "none"),
+                len => {
+                    let map = map_part(&file, 0, len.min(MAPPED_BYTES))?;
+                    return Ok((Bytes { origin: Origin::Mapped { file, map, start: 0, len }, at: 0 }, "none"));
+                }
+            },
         };
         Ok((Bytes { origin: Origin::Stream { stream, buffer: Vec::new(), read }, at: 0 }, compression))
     }
@@ -78,7 +95,7 @@ impl Bytes {
     #[inline]
     pub(super) fn window(&self) -> &[u8] {
         let bytes: &[u8] = match &self.origin {
-            Origin::Mapped(map) => map,
+            Origin::Mapped { map, .. } => map,
             Origin::Stream { buffer, .. } => buffer,
         };
         bytes.get(self.at..).unwrap_or_default()
@@ -93,7 +110,20 @@ impl Bytes {
     /// Adds to the end of the window, whose bytes may move in memory; `false` where nothing follows. A stream that fails in the
     /// middle gives what came before, then the error.
     pub(super) fn extend(&mut self) -> io::Result<bool> {
-        let Origin::Stream { stream, buffer, .. } = &mut self.origin else { return Ok(false) };
+        let (stream, buffer) = match &mut self.origin {
+            Origin::Stream { stream, buffer, .. } => (stream, buffer),
+            Origin::Mapped { file, map, start, len } => {
+                let end = *start + map.len() as u64;
+                if end >= *len {
+                    return Ok(false);
+                }
+                let position = *start + self.at as u64;
+                let aligned = position - position % MAPPING_ALIGN;
+                *map = map_part(file, aligned, (end - aligned + MAPPED_BYTES).min(*len - aligned))?;
+                (*start, self.at) = (aligned, (position - aligned) as usize);
+                return Ok(true);
+            }
+        };
         buffer.drain(..self.at.min(buffer.len()));
         self.at = 0;
         let old = buffer.len();
@@ -119,10 +149,17 @@ impl Bytes {
     /// Bytes read so far, as they are on disk.
     pub(super) fn bytes_read(&self) -> u64 {
         match &self.origin {
-            Origin::Mapped(map) => self.at.min(map.len()) as u64,
+            Origin::Mapped { map, start, .. } => *start + self.at.min(map.len()) as u64,
             Origin::Stream { read, .. } => read.load(Ordering::Relaxed),
         }
     }
+}
+
+fn map_part(file: &File, start: u64, len: u64) -> io::Result<Mmap> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    // SAFETY: captures are written once; a file that another process cuts while it is replayed ends this process with SIGBUS, as it
+    // would any program that maps it, and cannot corrupt anything.
+    unsafe { MmapOptions::new().offset(start).len(len).map(file) }
 }
 
 /// Where the one file in a zip archive stands, how long it is there, and how it is compressed.

@@ -138,6 +138,25 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_file_longer_than_one_mapping_gives_every_line() {
+        // 68 MiB: one line lies across the end of the first mapping.
+        let line = |number: usize| format!("{number:09} {}", "x".repeat(990));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capture");
+        let count = 71_000;
+        let mut file = io::BufWriter::new(std::fs::File::create(&path).unwrap());
+        (0..count).for_each(|number| writeln!(file, "{}", line(number)).unwrap());
+        file.into_inner().unwrap();
+        let mut lines = Lines::new(Bytes::open(&path).unwrap().0);
+        for number in 0..count {
+            assert_eq!(lines.advance().unwrap(), Line::Text);
+            assert!(lines.current() == line(number).as_bytes(), "line {number}");
+        }
+        assert_eq!(lines.advance().unwrap(), Line::End);
+        assert_eq!(lines.bytes_read(), std::fs::metadata(&path).unwrap().len());
+    }
+
+    #[test]
     fn a_line_without_end_is_passed_over_in_bounded_memory() {
         let long = vec![b'x'; 3 * LINE_BYTES_MAX];
         let text = [b"first\n".as_slice(), &long, b"\nlast\n"].concat();
