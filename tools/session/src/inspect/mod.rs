@@ -31,7 +31,7 @@ use std::path::PathBuf;
 /// Instruments whose books are followed.
 pub const BOOKS_MAX: usize = 64;
 /// Orders a book has room for: fewer than a replay's has, so that [`BOOKS_MAX`] books fit into little memory. A book of more is told.
-const BOOK_ORDERS_MAX: usize = 1 << 18;
+const BOOK_ORDERS_MAX: usize = 1 << 17;
 /// Instruments that are counted.
 pub const TRACKED_MAX: usize = 16_384;
 /// Incidents that are kept.
