@@ -197,7 +197,7 @@ impl ModelDirectory {
             features: FeaturesEntry { hash, names, versions },
             tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
             state: StateEntry { warmup_ticks: tick.warmup_ticks },
-            outputs: OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.35, exit_threshold: 0.2 },
+            outputs: OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.1, exit_threshold: 0.05 },
             data: DataEntry { sha256: String::new() },
             evidence: toml::Table::new(),
         };
