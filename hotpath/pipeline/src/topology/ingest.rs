@@ -3,7 +3,9 @@
 use super::Crossing;
 use crate::latency::{Latencies, Stage};
 use crate::stopwatch::{Started, Stopwatch};
-use chronos_market::book::{BookEvent, DepthView, MarketBook, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS};
+use chronos_market::book::{
+    BookEvent, BookSync, DepthView, MarketBook, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS,
+};
 use chronos_market::decode::{
     DecodeError, DecodeSink, Decoder, Feed, FeedDecoder, FeedMessage, Message, OrderAction, OrderMessage, QuoteMessage,
     TradeMessage,
@@ -11,7 +13,8 @@ use chronos_market::decode::{
 use chronos_market::features::{FeatureConfig, FeatureEngine};
 use chronos_market::tick::{TickClock, TickConfig, TickDecision};
 use chronos_market::{
-    Bbo, BookState, EventFlags, EventKind, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side, Timestamp,
+    Bbo, BookState, EventFlags, EventKind, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side,
+    Timestamp,
 };
 use std::fmt;
 
@@ -132,8 +135,12 @@ struct Market {
 impl Ingest {
     /// A group for `instruments`, fed by `sources`. Takes all its memory now.
     pub fn new(instruments: &[Instrument], sources: Vec<Source>, config: &IngestConfig) -> Ingest {
-        let market = |_: &Instrument| Market {
-            book: MarketBook::new(),
+        let market = |instrument: &Instrument| Market {
+            // Binance's books are of one kind, so their memory is taken now and not with the first message.
+            book: match instrument.exchange {
+                Exchange::BinanceSpot | Exchange::BinanceUsdm | Exchange::BinanceCoinm => MarketBook::Depth(BookSync::new()),
+                _ => MarketBook::new(),
+            },
             has_trades: false,
             features: FeatureEngine::new(&config.features),
             tick: TickClock::new(&config.tick),
