@@ -31,6 +31,8 @@ mod packet;
 mod packet_decoder;
 mod pcap;
 mod reader;
+#[cfg(target_arch = "x86_64")]
+mod reader_avx512;
 mod scan;
 mod sequence;
 mod symbol_state;

@@ -1,4 +1,4 @@
-//! How the scanner reads numbers and text: on any processor, and with AVX2 where there is it. Both say the same.
+//! How the scanner reads numbers and text: on any processor, and with AVX2 or AVX-512 where there is it. All say the same.
 
 use super::digits::{POWERS, digits, eight_digits, number, plain, unsigned};
 use crate::fixed::{PRICE_DECIMALS, QTY_DECIMALS};
@@ -27,6 +27,25 @@ pub(super) trait Reader: Copy {
 
     /// How many bytes the window begins with are printable ASCII but neither quote nor backslash.
     fn plain(self, window: &[u8; 32]) -> usize;
+
+    /// One or two levels at once, where the reader can: `text` begins with the quote before the first price and may end anywhere.
+    #[inline(always)]
+    fn levels(self, _text: &[u8]) -> Levels {
+        Levels::NoVerdict
+    }
+}
+
+/// Price and quantity in units of their last decimals.
+pub(super) type Numbers = (i64, i64);
+
+/// What [`Reader::levels`] has read, and of what length up to and with the last quantity's closing quote.
+pub(super) enum Levels {
+    /// Two levels with `],[` between them.
+    Two([Numbers; 2], usize),
+    /// A level that is the last, or has an unusual one behind it.
+    One(Numbers, usize),
+    /// Unusual, or more than can be read at once.
+    NoVerdict,
 }
 
 /// Eight bytes at a time, on any processor.

@@ -7,7 +7,9 @@ use super::binance::{is_partial_depth, time_ns};
 use super::digits::{POWERS, plain, unsigned};
 #[cfg(target_arch = "x86_64")]
 use super::reader::Avx2;
-use super::reader::{Portable, Reader, ascii};
+use super::reader::{Levels, Numbers, Portable, Reader, ascii};
+#[cfg(target_arch = "x86_64")]
+use super::reader_avx512::Avx512;
 use super::{DepthMessage, LevelChange, MESSAGE_LEVELS_MAX, Message, QuoteMessage, TradeMessage};
 use crate::event::Side;
 use crate::fixed::{PRICE_DECIMALS, Price, QTY_DECIMALS, Qty};
@@ -21,6 +23,9 @@ pub(super) enum Scanner {
     /// For those with AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// For those with AVX-512 and its byte permutations.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Scanner {
@@ -28,7 +33,7 @@ impl Scanner {
     pub(super) fn detect() -> Scanner {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Avx2::detect() {
-            return Scanner::Avx2(avx2);
+            return Avx512::detect(avx2).map_or(Scanner::Avx2(avx2), Scanner::Avx512);
         }
         Scanner::Portable
     }
@@ -40,6 +45,8 @@ impl Scanner {
             Scanner::Portable => scan(Portable, raw, levels),
             #[cfg(target_arch = "x86_64")]
             Scanner::Avx2(avx2) => avx2.scan(raw, levels),
+            #[cfg(target_arch = "x86_64")]
+            Scanner::Avx512(avx512) => avx512.scan(raw, levels),
         }
     }
 }
@@ -398,29 +405,20 @@ impl<'a, R: Reader> Cursor<'a, R> {
         }
         self.literal(b"[\"")?;
         loop {
-            let last;
-            let window = match self.window() {
-                Some(window) => window,
-                None => {
-                    last = last_bytes(self.bytes, self.at);
-                    &last
+            match self.bytes.get(self.at - 1..).map_or(Levels::NoVerdict, |text| self.reader.levels(text)) {
+                Levels::Two([first, second], length) => {
+                    push(levels, side, [first, second])?;
+                    self.at += length - 1;
                 }
-            };
-            let (price, qty) = match self.reader.level(window) {
-                Some((price, qty, length)) => {
-                    self.at += length;
-                    (price, qty)
+                Levels::One(level, length) => {
+                    push(levels, side, [level])?;
+                    self.at += length - 1;
                 }
-                None => {
-                    let price = self.decimal::<PRICE_DECIMALS>()?;
-                    self.literal(b",\"")?;
-                    (price, self.decimal::<QTY_DECIMALS>()?)
+                Levels::NoVerdict => {
+                    let level = self.level()?;
+                    push(levels, side, [level])?;
                 }
-            };
-            if price == 0 || levels.len() == MESSAGE_LEVELS_MAX {
-                return None;
             }
-            levels.push(LevelChange { side, price: Price(price), qty: Qty(qty) });
             let next = *self.window()?;
             if u32::from_le_bytes(next) == u32::from_le_bytes(*b"],[\"") {
                 self.at += next.len();
@@ -428,6 +426,26 @@ impl<'a, R: Reader> Cursor<'a, R> {
                 return self.literal(b"]]");
             }
         }
+    }
+
+    /// `PRICE","QTY"`.
+    #[inline(always)]
+    fn level(&mut self) -> Option<Numbers> {
+        let last;
+        let window = match self.window() {
+            Some(window) => window,
+            None => {
+                last = last_bytes(self.bytes, self.at);
+                &last
+            }
+        };
+        if let Some((price, qty, length)) = self.reader.level(window) {
+            self.at += length;
+            return Some((price, qty));
+        }
+        let price = self.decimal::<PRICE_DECIMALS>()?;
+        self.literal(b",\"")?;
+        Some((price, self.decimal::<QTY_DECIMALS>()?))
     }
 
     /// A decimal up to its closing quote, which is passed: digits, and perhaps a point and no more than `DECIMALS` digits, together
@@ -442,6 +460,16 @@ impl<'a, R: Reader> Cursor<'a, R> {
         self.at += end + 1;
         Some(value)
     }
+}
+
+/// Adds levels, whose prices must not be 0, while there is room.
+#[inline(always)]
+fn push<const N: usize>(levels: &mut Vec<LevelChange>, side: Side, read: [Numbers; N]) -> Option<()> {
+    if levels.len() + N > MESSAGE_LEVELS_MAX || read.iter().any(|(price, _)| *price == 0) {
+        return None;
+    }
+    levels.extend_from_slice(&read.map(|(price, qty)| LevelChange { side, price: Price(price), qty: Qty(qty) }));
+    Some(())
 }
 
 /// The bytes from `at` on, fewer than `N`, and zeros.
@@ -496,10 +524,16 @@ mod tests {
         BinanceDecoder::new().decode_general(raw, &mut |message: &Message<'_>| format!("{message:?}")).ok()
     }
 
+    /// What every scanner says that this processor can run.
     fn scanned(raw: &[u8]) -> Option<String> {
-        let said = Scanner::detect().scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"));
-        assert_eq!(said, Scanner::Portable.scan(raw, &mut Vec::new()).map(|message| format!("{message:?}")));
-        said
+        let said = |scanner: Scanner| scanner.scan(raw, &mut Vec::new()).map(|message| format!("{message:?}"));
+        let portable = said(Scanner::Portable);
+        assert_eq!(said(Scanner::detect()), portable);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            assert_eq!(said(Scanner::Avx2(avx2)), portable);
+        }
+        portable
     }
 
     #[test]
