@@ -127,6 +127,7 @@ impl BarImpact {
     }
 
     /// As of the last bar.
+    #[inline(always)]
     pub(super) fn values(&self) -> [f64; SPECS.len()] {
         self.values
     }

@@ -162,6 +162,7 @@ impl BarVolatility {
     }
 
     /// As of the last bar.
+    #[inline(always)]
     pub(super) fn values(&self) -> [f64; SPECS.len()] {
         self.values
     }

@@ -59,7 +59,7 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    #[inline]
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let second = now.0.div_euclid(NANOS_PER_SECOND);
         match self.latest {

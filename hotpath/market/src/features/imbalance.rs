@@ -32,7 +32,7 @@ const fn imbalance_spec(name: &'static str, levels: u32) -> FeatureSpec {
 
 /// `(b - a) / (b + a)` of the quantities over the best `levels` of each side, from -1 (only asks) to 1 (only bids); 0 where
 /// there are none (Cao, Hansch and Wang 2009).
-#[inline]
+#[inline(always)]
 pub fn imbalance(view: &DepthView, levels: usize) -> f64 {
     Depths::of(view).imbalance(levels.min(TOP_LEVELS))
 }
@@ -45,16 +45,18 @@ pub(super) struct Depths {
 }
 
 impl Depths {
+    #[inline(always)]
     pub(super) fn of(view: &DepthView) -> Depths {
         Depths { bids: view.bids.map(|level| level.qty.0 as f64), asks: view.asks.map(|level| level.qty.0 as f64) }
     }
 
     /// Of both sides.
+    #[inline(always)]
     pub(super) fn total(&self) -> f64 {
         self.bids.iter().sum::<f64>() + self.asks.iter().sum::<f64>()
     }
 
-    #[inline]
+    #[inline(always)]
     fn imbalance(&self, levels: usize) -> f64 {
         let (bid, ask) = (self.bids[..levels].iter().sum::<f64>(), self.asks[..levels].iter().sum::<f64>());
         let total = bid + ask;
@@ -74,7 +76,7 @@ impl Imbalance {
         Imbalance { latest: [0.0; 3], over_10s: SlidingSums::new(10) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_book(&mut self, now: Timestamp, depths: &Depths) {
         self.latest = [depths.imbalance(1), depths.imbalance(5), depths.imbalance(TOP_LEVELS)];
         self.over_10s.add(now, [self.latest[1], 1.0]);
@@ -85,6 +87,7 @@ impl Imbalance {
         self.over_10s.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_10s.sums(now);
         let [over_1, over_5, over_10] = self.latest;

@@ -92,13 +92,13 @@ impl Intensity {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_update(&mut self, now: Timestamp) {
         self.updates_1s.add(now, [1.0]);
         self.updates_10s.add(now, [1.0]);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_mid_change(&mut self, now: Timestamp) {
         self.last_mid_change = Some(now);
     }
@@ -110,6 +110,7 @@ impl Intensity {
         self.updates_10s.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp, trades: &TradeSums) -> [f64; SPECS.len()] {
         let [_, volume_1s, trades_1s] = trades.over_1s;
         let [_, _, trades_10s, ..] = trades.over_10s;
@@ -136,7 +137,7 @@ impl Intensity {
 }
 
 /// By the natural logarithm, which costs less.
-#[inline]
+#[inline(always)]
 fn log10_1p(value: f64) -> f64 {
     (1.0 + value).ln() * std::f64::consts::LOG10_E
 }

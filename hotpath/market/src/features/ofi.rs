@@ -177,7 +177,7 @@ impl OrderFlow {
     }
 
     /// `before` is `None` at the first batch, which has no flow but has depth.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_book(
         &mut self,
         now: Timestamp,
@@ -210,7 +210,7 @@ impl OrderFlow {
         self.add_to_block(&flow, depth[0] + depth_2_to_10, mid);
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_to_block(&mut self, flow: &[f64; TOP_LEVELS], depth: f64, mid: Option<f64>) {
         let block = &mut self.block;
         block.batches += 1;
@@ -238,6 +238,7 @@ impl OrderFlow {
         self.weights.observe(&flow);
     }
 
+    #[inline(always)]
     fn weighted(&self, flow: &[f64]) -> f64 {
         self.weights.weights().iter().zip(flow).map(|(weight, flow)| weight * flow).sum()
     }
@@ -251,6 +252,7 @@ impl OrderFlow {
         self.impact_values = [0.0; 2];
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let (over_1s, over_10s, over_60s) = (self.over_1s.sums(now), self.over_10s.sums(now), self.over_60s.sums(now));
         let (root_1s, root_10s) = (over_1s[Batch::BATCHES].sqrt(), over_10s[Batch::BATCHES].sqrt());
@@ -278,13 +280,13 @@ impl OrderFlow {
 }
 
 /// Sums stay in fixed-point units, whole numbers that `f64` adds exactly up to 2^53.
-#[inline]
+#[inline(always)]
 fn flow_units(before: &DepthView, after: &DepthView) -> [f64; TOP_LEVELS] {
     std::array::from_fn(|place| level_flow((before.bids[place], before.asks[place]), (after.bids[place], after.asks[place])))
 }
 
 /// Order flow imbalance of one level's `(bid, ask)` between two states, in fixed-point units.
-#[inline]
+#[inline(always)]
 pub(super) fn level_flow((bid_before, ask_before): (Level, Level), (bid, ask): (Level, Level)) -> f64 {
     // An absent level has price 0 and no quantity; on the ask side it must count as beyond every price.
     let ask_rank = |level: Level| if level.qty.0 == 0 { i64::MIN } else { level.price.0.wrapping_neg() };
@@ -294,7 +296,7 @@ pub(super) fn level_flow((bid_before, ask_before): (Level, Level), (bid, ask): (
 
 /// Quantity that came to a side at one level; a higher rank is a better price. Quantities are not negative, so that a difference of
 /// two fits; one of four wraps beyond half the range, 46 billion coins.
-#[inline]
+#[inline(always)]
 fn side_flow(rank: i64, level: Level, rank_before: i64, level_before: Level) -> i64 {
     // Whole numbers, which the compiler selects without a branch: prices move in ways no branch predictor knows.
     let came = if rank >= rank_before { level.qty.0 } else { 0 };
@@ -303,7 +305,7 @@ fn side_flow(rank: i64, level: Level, rank_before: i64, level_before: Level) -> 
 }
 
 /// Mean of both sides' quantities at each level.
-#[inline]
+#[inline(always)]
 fn depth_units(depths: &Depths) -> [f64; TOP_LEVELS] {
     std::array::from_fn(|place| 0.5 * (depths.bids[place] + depths.asks[place]))
 }

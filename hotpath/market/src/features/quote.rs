@@ -37,7 +37,7 @@ pub(super) const SPECS: [FeatureSpec; 3] = [
 
 /// The mid weighted by the opposite sizes, `(bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)`, in quote currency;
 /// `None` while a side is empty (Gatheral and Oomen 2010).
-#[inline]
+#[inline(always)]
 pub fn microprice(bbo: &Bbo) -> Option<f64> {
     bbo.is_two_sided().then(|| {
         let (bid_qty, ask_qty) = (bbo.bid.qty.to_f64(), bbo.ask.qty.to_f64());
@@ -46,7 +46,7 @@ pub fn microprice(bbo: &Bbo) -> Option<f64> {
 }
 
 /// The mid where there is one to divide by.
-#[inline]
+#[inline(always)]
 pub(super) fn positive_mid(bbo: &Bbo) -> Option<f64> {
     let mid = bbo.mid();
     (bbo.is_two_sided() && mid > 0.0).then_some(mid)
@@ -84,6 +84,7 @@ impl Quotes {
     }
 
     /// `book` is used before the first quote.
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp, book: &Bbo, book_mid: Option<f64>) -> [f64; SPECS.len()] {
         let latest = self.latest.as_ref().unwrap_or(book);
         let [flow, depth, quotes] = self.over_1s.sums(now);

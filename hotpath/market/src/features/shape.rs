@@ -72,7 +72,7 @@ impl Shape {
         Shape { over_60s: SlidingSums::new(60) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_book(&mut self, now: Timestamp, depths: &Depths) {
         self.over_60s.add(now, [depths.total(), 1.0]);
     }
@@ -81,6 +81,7 @@ impl Shape {
         self.over_60s.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp, view: &DepthView, depths: &Depths) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_60s.sums(now);
         let bids = Side::of(&view.bids, view.bid_levels, &depths.bids);
@@ -132,7 +133,7 @@ struct Side {
 }
 
 impl Side {
-    #[inline]
+    #[inline(always)]
     fn of(levels: &[Level; TOP_LEVELS], count: usize, quantities: &[f64; TOP_LEVELS]) -> Side {
         let (mut quantity, mut moment, mut squares) = (0.0, 0.0, 0.0);
         for (place, qty) in quantities.iter().enumerate() {
@@ -154,6 +155,7 @@ impl Side {
     }
 }
 
+#[inline(always)]
 fn log_ratio(above: f64, below: f64) -> f64 {
     if above > 0.0 && below > 0.0 { (above / below).ln() } else { 0.0 }
 }

@@ -113,7 +113,7 @@ impl Spread {
     }
 
     /// `quoted` is the spread over the mid, where there are both.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_book(&mut self, now: Timestamp, mid: Option<f64>, quoted: Option<f64>) {
         self.quoted = quoted;
         if let Some(quoted) = quoted {
@@ -161,6 +161,7 @@ impl Spread {
         self.roll_60s.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let [sum, batches] = self.over_60s.sums(now);
         let quoted = self.quoted.unwrap_or(0.0);

@@ -120,11 +120,13 @@ impl TradeFlow {
         (self.tick_rule, self.last_sign) = (TickRule::default(), 0.0);
     }
 
+    #[inline(always)]
     pub(super) fn sums(&mut self, now: Timestamp) -> TradeSums {
         TradeSums { over_1s: self.over_1s.sums(now), over_10s: self.over_10s.sums(now), over_60s: self.over_60s.sums(now) }
     }
 }
 
+#[inline(always)]
 pub(super) fn values(sums: &TradeSums, book_mid: Option<f64>) -> [f64; SPECS.len()] {
     let [signed_1s, volume_1s, trades_1s] = sums.over_1s;
     let [signed_10s, volume_10s, trades_10s, notional_10s, signs, tick_signs, sign_pairs] = sums.over_10s;

@@ -97,7 +97,7 @@ impl Volatility {
     }
 
     /// A batch without a mid breaks the chain: the next one starts anew. Returns whether the mid changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_book(&mut self, now: Timestamp, mid: Option<f64>) -> bool {
         let before = std::mem::replace(&mut self.last_mid, mid);
         let (Some(before), Some(mid)) = (before, mid) else { return false };
@@ -120,6 +120,7 @@ impl Volatility {
         self.over_60s.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&mut self, now: Timestamp) -> [f64; SPECS.len()] {
         let [change_1s, squared_1s] = self.over_1s.sums(now);
         let [change_10s, squared_10s, signed_10s] = self.over_10s.sums(now);

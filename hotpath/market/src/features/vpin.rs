@@ -244,6 +244,7 @@ impl VolumeBuckets {
         self.changes.clear();
     }
 
+    #[inline(always)]
     pub(super) fn values(&self) -> [f64; SPECS.len()] {
         let last = self.signed.bucket_buy_sell(0).map_or(0.0, |(bought, sold)| (bought - sold) / (bought + sold));
         [self.signed.value().unwrap_or(0.0), self.bulk.value().unwrap_or(0.0), last]

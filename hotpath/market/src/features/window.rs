@@ -45,7 +45,7 @@ impl<const N: usize> RollingSums<N> {
     }
 
     /// The sums over what the window holds, which may not be full yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sums(&self) -> [f64; N] {
         let mut sums = self.sums;
         if let Some(before) = self.entries.get(self.place) {
@@ -106,14 +106,14 @@ impl<const N: usize> SlidingSums<N> {
     }
 
     /// Adds to the sums at `now`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, now: Timestamp, values: [f64; N]) {
         self.advance(now);
         add(&mut self.newest, &values);
     }
 
     /// The sums over the window that ends at `now`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sums(&mut self, now: Timestamp) -> [f64; N] {
         self.advance(now);
         let mut sums = self.passed.sums();
@@ -128,7 +128,7 @@ impl<const N: usize> SlidingSums<N> {
         self.passed.clear();
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self, now: Timestamp) {
         if now.0 >= self.newest_end_ns {
             self.roll(now);
@@ -168,7 +168,7 @@ impl<const N: usize> SlidingSums<N> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn add<const N: usize>(sums: &mut [f64; N], values: &[f64; N]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
