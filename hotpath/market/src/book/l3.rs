@@ -6,7 +6,7 @@
 
 use super::id_index::IdIndex;
 use super::l2::{DepthView, LEVELS_MAX, TOP_LEVELS};
-use super::price_order::PriceOrder;
+use super::sorted_blocks::SortedBlocks;
 use crate::decode::RestingOrder;
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
@@ -93,8 +93,8 @@ pub struct OrderBook {
     /// First of the unused places in `levels`, linked by `head`.
     spare_level: u32,
     index: IdIndex,
-    /// Bids, asks: keys by [`key_of`].
-    sides: [PriceOrder; 2],
+    /// Bids, asks: keys by [`key_of`], and the places of their levels.
+    sides: [SortedBlocks<u32>; 2],
     /// Places of the best level of each side.
     best: [u32; 2],
 }
@@ -134,7 +134,7 @@ impl OrderBook {
             levels_max: 2 * levels_a_side,
             spare_level: NONE,
             index: IdIndex::new(orders_max),
-            sides: [PriceOrder::new(levels_a_side), PriceOrder::new(levels_a_side)],
+            sides: [SortedBlocks::new(levels_a_side), SortedBlocks::new(levels_a_side)],
             best: [NONE; 2],
         }
     }
@@ -252,7 +252,7 @@ impl OrderBook {
         self.levels.clear();
         self.spare_level = NONE;
         self.index.clear();
-        self.sides.iter_mut().for_each(PriceOrder::clear);
+        self.sides.iter_mut().for_each(SortedBlocks::clear);
         self.best = [NONE; 2];
     }
 
@@ -310,8 +310,8 @@ impl OrderBook {
     /// Levels of a side, best first.
     #[inline]
     pub fn levels(&self, side: Side) -> impl Iterator<Item = OrderLevel> + '_ {
-        let places = self.sides[side as usize].values();
-        places.map(|place| OrderLevel { level: self.level(place), orders: self.levels[place as usize].count as usize })
+        let places = self.sides[side as usize].iter();
+        places.map(|(_, place)| OrderLevel { level: self.level(place), orders: self.levels[place as usize].count as usize })
     }
 
     /// Number of levels of a side.
@@ -327,7 +327,7 @@ impl OrderBook {
 
     /// Every order of a side: best price first, at one price in the order of the queue.
     pub fn orders(&self, side: Side) -> impl Iterator<Item = RestingOrder> + '_ {
-        self.sides[side as usize].values().flat_map(|place| self.queue(self.levels[place as usize].head))
+        self.sides[side as usize].iter().flat_map(|(_, place)| self.queue(self.levels[place as usize].head))
     }
 
     /// Copies the best [`TOP_LEVELS`] of both sides.
@@ -339,10 +339,10 @@ impl OrderBook {
 
     #[inline]
     fn copy_best(&self, side: Side, best: &mut [Level; TOP_LEVELS]) -> usize {
-        let mut places = self.sides[side as usize].values();
+        let mut places = self.sides[side as usize].iter();
         let mut count = 0;
         for slot in best {
-            let level = places.next().map(|place| self.level(place));
+            let level = places.next().map(|(_, place)| self.level(place));
             count += usize::from(level.is_some());
             *slot = level.unwrap_or_default();
         }
@@ -459,7 +459,7 @@ impl OrderBook {
         if is_gone {
             prices.remove(cursor);
             if cursor.better == 0 {
-                self.best[side as usize] = prices.best().unwrap_or(NONE);
+                self.best[side as usize] = prices.best().map_or(NONE, |(_, place)| place);
             }
             level.head = self.spare_level;
             self.spare_level = order.level;

@@ -3,8 +3,8 @@
 //! Keys are prices, or negated ones: the larger, the better. The places form a ring that follows the best level; a bitmap tells which
 //! ones hold a level. Nobody says how large a tick is: it is the greatest common divisor of the distances between the keys seen.
 
-use super::blocks::Blocks;
 use super::l2::{BookFull, LEVELS_MAX, TOP_LEVELS};
+use super::sorted_blocks::SortedBlocks;
 
 /// Ticks in the ladder: 8 bytes of memory each, a side. On real captures all but 1 to 10 % of changes are so near the best.
 const WINDOW: usize = 1 << 15;
@@ -31,7 +31,8 @@ pub(super) struct Ladder {
     is_level: Box<[u64; WINDOW / 64]>,
     /// Quantities; 0 where there is no level.
     qtys: Box<[i64; WINDOW]>,
-    far: Blocks,
+    /// Quantities of the levels below.
+    far: SortedBlocks<i64>,
 }
 
 impl Ladder {
@@ -44,7 +45,7 @@ impl Ladder {
             near: 0,
             is_level: Box::new([0; WINDOW / 64]),
             qtys: Box::new([0; WINDOW]),
-            far: Blocks::new(),
+            far: SortedBlocks::new(LEVELS_MAX),
         }
     }
 
@@ -56,7 +57,7 @@ impl Ladder {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.near + self.far.count()
+        self.near + self.far.len()
     }
 
     /// Sets the quantity of a key; 0 removes it. Returns whether that changed anything.
@@ -69,7 +70,7 @@ impl Ladder {
         let ticks = ticks as usize;
         let place = self.place(ticks);
         let held = self.qtys[place];
-        if held == qty || held == 0 && self.near + self.far.count() >= LEVELS_MAX {
+        if held == qty || held == 0 && self.near + self.far.len() >= LEVELS_MAX {
             return if held == qty { Ok(false) } else { Err(BookFull) };
         }
         // Which of the three it is, nobody can foresee: so without branches.
@@ -89,7 +90,7 @@ impl Ladder {
     #[inline]
     pub(super) fn get(&self, key: i64) -> i64 {
         let ticks = self.tick.count(key.wrapping_sub(self.low));
-        if ticks < WINDOW as u64 { self.qtys[self.place(ticks as usize)] } else { self.far.get(key) }
+        if ticks < WINDOW as u64 { self.qtys[self.place(ticks as usize)] } else { self.far.find(key).1.unwrap_or(0) }
     }
 
     /// Best key and its quantity, zeros where there is none.
@@ -140,9 +141,9 @@ impl Ladder {
     fn find_best(&mut self) -> Result<(), BookFull> {
         if self.near == 0 {
             self.best = -1;
-            return match self.far.count() {
-                0 => Ok(()),
-                _ => self.set_up(self.far.best().0, self.tick),
+            return match self.far.best() {
+                None => Ok(()),
+                Some((best, _)) => self.set_up(best, self.tick),
             };
         }
         let mut first = self.best as usize / 64 * 64;
@@ -168,7 +169,7 @@ impl Ladder {
         let ticks = i128::from(key) - i128::from(self.low);
         let is_new = qty != 0 && self.get(key) == 0;
         if self.best >= 0 && ticks < 0 && ticks % i128::from(self.tick.size) == 0 {
-            return if is_new && self.count() >= LEVELS_MAX { Err(BookFull) } else { self.far.set(key, qty) };
+            return if is_new && self.count() >= LEVELS_MAX { Err(BookFull) } else { set_far(&mut self.far, key, qty) };
         }
         if qty == 0 {
             return Ok(false);
@@ -220,12 +221,12 @@ impl Ladder {
     /// Moves the levels of the lowest ticks, a multiple of 64 of them, to the far ones.
     fn spill(&mut self, ticks: usize) -> Result<(), BookFull> {
         let mut spilt = Ok(());
-        self.drain(ticks, |far, key, qty| spilt = spilt.and(far.set(key, qty).map(drop)));
+        self.drain(ticks, |far, key, qty| spilt = spilt.and(set_far(far, key, qty).map(drop)));
         spilt
     }
 
     /// Empties the lowest ticks, a multiple of 64 of them.
-    fn drain(&mut self, ticks: usize, mut to: impl FnMut(&mut Blocks, i64, i64)) {
+    fn drain(&mut self, ticks: usize, mut to: impl FnMut(&mut SortedBlocks<i64>, i64, i64)) {
         for first in (0..ticks).step_by(64) {
             let place = self.place(first);
             let mut word = std::mem::take(&mut self.is_level[place / 64]);
@@ -242,9 +243,8 @@ impl Ladder {
 
     /// Takes the far levels that the ladder has come to reach.
     fn fetch_far(&mut self) -> Result<(), BookFull> {
-        while self.far.count() > 0 && self.far.best().0 >= self.low {
-            let (key, qty) = self.far.best();
-            self.far.set(key, 0)?;
+        while let Some((key, qty)) = self.far.best().filter(|(key, _)| *key >= self.low) {
+            set_far(&mut self.far, key, 0)?;
             let ticks = self.tick.count(key.wrapping_sub(self.low)) as usize;
             let place = self.place(ticks);
             self.qtys[place] = qty;
@@ -254,6 +254,19 @@ impl Ladder {
         }
         Ok(())
     }
+}
+
+/// Sets the quantity of a far key; 0 removes it. Returns whether that changed anything.
+fn set_far(far: &mut SortedBlocks<i64>, key: i64, qty: i64) -> Result<bool, BookFull> {
+    let (cursor, held) = far.find(key);
+    match held {
+        Some(held) if held == qty => return Ok(false),
+        Some(_) if qty == 0 => far.remove(cursor),
+        Some(_) => far.set(cursor, qty),
+        None if qty == 0 => return Ok(false),
+        None => far.insert(cursor, key, qty).map_err(|_| BookFull)?,
+    }
+    Ok(true)
 }
 
 /// A tick, and what divides by it with one multiplication (Granlund and Montgomery 1994, section 9: exact division).

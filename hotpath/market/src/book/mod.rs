@@ -2,7 +2,6 @@
 //! checked against.
 
 mod best_change;
-mod blocks;
 mod checksum;
 mod continuity;
 mod id_index;
@@ -12,8 +11,8 @@ mod ladder;
 mod lifecycle;
 mod market_book;
 mod order_sync;
-mod price_order;
 mod quote_check;
+mod sorted_blocks;
 mod stream;
 mod sync;
 

@@ -1,23 +1,25 @@
-//! The levels of one side in order of price: which place in the level store a price has.
+//! A sorted map in blocks: the levels of one side of a book by price, where a ladder would need a place for every tick between.
+//!
+//! Blocks of up to 64 keys are sorted within and among each other, the best key last: a key that comes or goes moves at most one
+//! block. A level book keeps quantities in it, a book of orders the places of its levels.
 
 use super::l2::TOP_LEVELS;
 
-/// Prices in one block.
+/// Keys in one block.
 const BLOCK: usize = 64;
 
-/// No room for another price.
+/// No room for another key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Full;
 
-/// A sorted map from a price's key (the larger, the better) to a place, as blocks of up to 64 keys, the best key last: a key that
-/// comes or goes moves at most one block.
+/// A sorted map from a price's key (the larger, the better) to a value.
 #[derive(Clone, Debug)]
-pub(super) struct PriceOrder {
+pub(super) struct SortedBlocks<V> {
     /// For each block in order, a bound: no key in it is smaller, every key before it is. The first one's is the smallest number.
     bounds: Vec<i64>,
     /// For each block in order, its place in `pool`. None but the only block is ever empty.
     order: Vec<u32>,
-    pool: Vec<Block>,
+    pool: Vec<Block<V>>,
     /// Places in `pool` that are not in use.
     spare: Vec<u32>,
     blocks_max: usize,
@@ -36,17 +38,17 @@ pub(super) struct Cursor {
 }
 
 #[derive(Clone, Debug)]
-struct Block {
+struct Block<V> {
     keys: [i64; BLOCK],
-    values: [u32; BLOCK],
+    values: [V; BLOCK],
     len: usize,
 }
 
-impl PriceOrder {
+impl<V: Copy + Default> SortedBlocks<V> {
     /// Room for `keys_max` keys. Merging keeps blocks a quarter full on average, so four times the blocks are set aside.
-    pub(super) fn new(keys_max: usize) -> PriceOrder {
+    pub(super) fn new(keys_max: usize) -> SortedBlocks<V> {
         let blocks_max = (4 * keys_max / BLOCK).max(4);
-        let mut order = PriceOrder {
+        let mut blocks = SortedBlocks {
             bounds: Vec::with_capacity(blocks_max),
             order: Vec::with_capacity(blocks_max),
             pool: Vec::with_capacity(blocks_max),
@@ -54,9 +56,9 @@ impl PriceOrder {
             blocks_max,
             len: 0,
         };
-        order.pool.push(Block::EMPTY);
-        order.clear();
-        order
+        blocks.pool.push(Block::empty());
+        blocks.clear();
+        blocks
     }
 
     pub(super) fn clear(&mut self) {
@@ -77,7 +79,7 @@ impl PriceOrder {
 
     /// Where a key is or would stand, and its value where it is there.
     #[inline]
-    pub(super) fn find(&self, key: i64) -> (Cursor, Option<u32>) {
+    pub(super) fn find(&self, key: i64) -> (Cursor, Option<V>) {
         let at = self.block_of(key);
         let block = &self.pool[self.order[at] as usize];
         let place = block.search(key);
@@ -92,9 +94,9 @@ impl PriceOrder {
         (Cursor { at, place, better }, is_there.then(|| block.values[place]))
     }
 
-    /// Puts a key where [`PriceOrder::find`] said it would stand.
+    /// Puts a key where [`SortedBlocks::find`] said it would stand.
     #[inline]
-    pub(super) fn insert(&mut self, mut cursor: Cursor, key: i64, value: u32) -> Result<(), Full> {
+    pub(super) fn insert(&mut self, mut cursor: Cursor, key: i64, value: V) -> Result<(), Full> {
         if self.pool[self.order[cursor.at] as usize].len == BLOCK {
             self.split(cursor.at)?;
             if cursor.place > BLOCK / 2 {
@@ -107,7 +109,13 @@ impl PriceOrder {
         Ok(())
     }
 
-    /// Removes the key that [`PriceOrder::find`] found there.
+    /// Gives another value to the key that [`SortedBlocks::find`] found there.
+    #[inline]
+    pub(super) fn set(&mut self, cursor: Cursor, value: V) {
+        self.pool[self.order[cursor.at] as usize].values[cursor.place] = value;
+    }
+
+    /// Removes the key that [`SortedBlocks::find`] found there.
     #[inline]
     pub(super) fn remove(&mut self, cursor: Cursor) {
         self.pool[self.order[cursor.at] as usize].remove(cursor.place);
@@ -115,18 +123,19 @@ impl PriceOrder {
         self.tidy(cursor.at);
     }
 
-    /// The value of the best key.
+    /// The best key and its value.
     #[inline]
-    pub(super) fn best(&self) -> Option<u32> {
+    pub(super) fn best(&self) -> Option<(i64, V)> {
         let block = &self.pool[*self.order.last()? as usize];
-        block.values[..block.len].last().copied()
+        let place = block.len.checked_sub(1)?;
+        Some((block.keys[place], block.values[place]))
     }
 
-    /// Values, best key first.
+    /// Keys and values, best first.
     #[inline]
-    pub(super) fn values(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, V)> + '_ {
         let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
-        blocks.flat_map(|block| block.values[..block.len].iter().rev().copied())
+        blocks.flat_map(|block| (0..block.len).rev().map(|place| (block.keys[place], block.values[place])))
     }
 
     /// The block a key belongs to. Looks at the best one first, where most changes are.
@@ -146,11 +155,11 @@ impl PriceOrder {
             Some(place) => place,
             None if self.pool.len() == self.blocks_max => return Err(Full),
             None => {
-                self.pool.push(Block::EMPTY);
+                self.pool.push(Block::empty());
                 self.pool.len() as u32 - 1
             }
         };
-        let mut upper = Block::EMPTY;
+        let mut upper = Block::empty();
         let lower = &mut self.pool[self.order[at] as usize];
         upper.append(&lower.keys[BLOCK / 2..], &lower.values[BLOCK / 2..]);
         lower.len = BLOCK / 2;
@@ -179,8 +188,10 @@ impl PriceOrder {
     }
 }
 
-impl Block {
-    const EMPTY: Block = Block { keys: [0; BLOCK], values: [0; BLOCK], len: 0 };
+impl<V: Copy + Default> Block<V> {
+    fn empty() -> Block<V> {
+        Block { keys: [0; BLOCK], values: [V::default(); BLOCK], len: 0 }
+    }
 
     /// First place whose key is not smaller.
     #[inline]
@@ -189,7 +200,7 @@ impl Block {
     }
 
     #[inline]
-    fn insert(&mut self, place: usize, key: i64, value: u32) {
+    fn insert(&mut self, place: usize, key: i64, value: V) {
         self.keys.copy_within(place..self.len, place + 1);
         self.values.copy_within(place..self.len, place + 1);
         self.keys[place] = key;
@@ -204,7 +215,7 @@ impl Block {
         self.len -= 1;
     }
 
-    fn append(&mut self, keys: &[i64], values: &[u32]) {
+    fn append(&mut self, keys: &[i64], values: &[V]) {
         let end = self.len + keys.len();
         self.keys[self.len..end].copy_from_slice(keys);
         self.values[self.len..end].copy_from_slice(values);
@@ -221,7 +232,7 @@ mod tests {
     proptest! {
         #[test]
         fn equals_a_sorted_map(changes in prop::collection::vec((-300i64..300, any::<bool>()), 1..3_000)) {
-            let mut order = PriceOrder::new(1_024);
+            let mut order = SortedBlocks::new(1_024);
             let mut naive = BTreeMap::new();
             for (step, (key, is_insert)) in changes.into_iter().enumerate() {
                 let value = step as u32;
@@ -229,7 +240,11 @@ mod tests {
                 prop_assert_eq!(found, naive.get(&key).copied());
                 prop_assert_eq!(cursor.better.min(TOP_LEVELS), naive.range(key + 1..).count().min(TOP_LEVELS));
                 match found {
-                    Some(_) if !is_insert => {
+                    Some(_) if is_insert => {
+                        order.set(cursor, value);
+                        naive.insert(key, value);
+                    }
+                    Some(_) => {
                         order.remove(cursor);
                         naive.remove(&key);
                     }
@@ -239,10 +254,10 @@ mod tests {
                     }
                     _ => {}
                 }
-                prop_assert_eq!(order.best(), naive.last_key_value().map(|(_, &value)| value));
+                prop_assert_eq!(order.best(), naive.last_key_value().map(|(&key, &value)| (key, value)));
             }
             prop_assert_eq!(order.len(), naive.len());
-            prop_assert_eq!(order.values().collect::<Vec<_>>(), naive.values().rev().copied().collect::<Vec<_>>());
+            prop_assert!(order.iter().eq(naive.iter().rev().map(|(&key, &value)| (key, value))));
         }
     }
 }
