@@ -7,6 +7,7 @@ use super::stream::StreamSync;
 use super::sync::{BookEvent, BookSync, SyncCounters, SyncOutcome};
 use crate::decode::{BookMessage, DepthMessage, FeedMessage, Message, OrderMessage, OrderSnapshotMessage, SnapshotMessage};
 use crate::frame::{Bbo, BookState};
+use std::num::NonZeroU32;
 
 /// A book of one of three kinds. The first message that needs a book decides which, and the memory of that kind is taken then;
 /// messages of another kind are [`SyncOutcome::Unused`] from there on, so that a feed which tells the same twice (levels and orders)
@@ -17,6 +18,8 @@ pub enum MarketBook {
     Empty {
         /// Whether the feed has begun, and books with it: empty and in sync.
         has_begun: bool,
+        /// A book of orders without a snapshot counts as in sync after so many messages: see [`OrderSync::cold_start`].
+        cold_start: Option<NonZeroU32>,
     },
     /// Levels, changes joined to a snapshot that comes another way.
     Depth(BookSync),
@@ -35,7 +38,12 @@ impl Default for MarketBook {
 impl MarketBook {
     /// A book that waits for its first message.
     pub fn new() -> MarketBook {
-        MarketBook::Empty { has_begun: false }
+        MarketBook::Empty { has_begun: false, cold_start: None }
+    }
+
+    /// The same, that a book of orders may begin empty in the middle of a session: see [`OrderSync::cold_start`].
+    pub fn with_cold_start(messages: NonZeroU32) -> MarketBook {
+        MarketBook::Empty { has_begun: false, cold_start: Some(messages) }
     }
 
     /// Takes any message; those that no book needs are [`SyncOutcome::Unused`].
@@ -78,7 +86,7 @@ impl MarketBook {
     /// Takes levels of a book in one stream.
     #[inline]
     pub fn on_book(&mut self, message: &BookMessage<'_>, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if let MarketBook::Empty { has_begun } = *self {
+        if let MarketBook::Empty { has_begun, .. } = *self {
             self.become_kind(MarketBook::Stream(StreamSync::new()), has_begun, emit);
         }
         match self {
@@ -90,8 +98,10 @@ impl MarketBook {
     /// Takes what happened to an order.
     #[inline]
     pub fn on_order(&mut self, message: &OrderMessage<'_>, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if let MarketBook::Empty { has_begun } = *self {
-            self.become_kind(MarketBook::Orders(OrderSync::new(ORDERS_MAX)), has_begun, emit);
+        if let MarketBook::Empty { has_begun, cold_start } = *self {
+            let book =
+                cold_start.map_or_else(|| OrderSync::new(ORDERS_MAX), |messages| OrderSync::cold_start(ORDERS_MAX, messages));
+            self.become_kind(MarketBook::Orders(book), has_begun, emit);
         }
         match self {
             MarketBook::Orders(book) => book.on_order(message, emit),
@@ -101,8 +111,10 @@ impl MarketBook {
 
     /// Takes every resting order.
     pub fn on_order_snapshot(&mut self, message: &OrderSnapshotMessage<'_>, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if let MarketBook::Empty { has_begun } = *self {
-            self.become_kind(MarketBook::Orders(OrderSync::new(ORDERS_MAX)), has_begun, emit);
+        if let MarketBook::Empty { has_begun, cold_start } = *self {
+            let book =
+                cold_start.map_or_else(|| OrderSync::new(ORDERS_MAX), |messages| OrderSync::cold_start(ORDERS_MAX, messages));
+            self.become_kind(MarketBook::Orders(book), has_begun, emit);
         }
         match self {
             MarketBook::Orders(book) => book.on_order_snapshot(message, emit),
@@ -114,7 +126,7 @@ impl MarketBook {
     /// sync, as [`EventKind::BookSynced`](crate::EventKind::BookSynced), with its first message.
     pub fn on_feed(&mut self, feed: &FeedMessage, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         match self {
-            MarketBook::Empty { has_begun } => {
+            MarketBook::Empty { has_begun, .. } => {
                 match feed {
                     FeedMessage::Started | FeedMessage::Restarted { .. } => *has_begun = true,
                     FeedMessage::Gap { .. } => *has_begun = false,
@@ -134,7 +146,7 @@ impl MarketBook {
     /// Drops the book and starts over from the next snapshot: the connection began anew, or somebody asked for it.
     pub fn resync(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         match self {
-            MarketBook::Empty { has_begun } => {
+            MarketBook::Empty { has_begun, .. } => {
                 *has_begun = false;
                 SyncOutcome::Unused
             }
