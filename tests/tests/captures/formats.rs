@@ -3,11 +3,11 @@
 use chronos_exchange::itch_capture::{ItchConfig, ItchSummary, PacketContainer, write_itch_file};
 use chronos_market::book::MarketBook;
 use chronos_market::decode::{DecodeSink, Decoder, FeedMessage, Message};
-use chronos_market::{BookState, Side, StaleReason, Timestamp};
+use chronos_market::{BookState, InstrumentId, Side, StaleReason, Timestamp};
 use chronos_session::capture::{Capture, CaptureItem};
 use chronos_session::config::Config;
 use chronos_session::report::Report;
-use chronos_session::{ReplayOptions, replay};
+use chronos_session::{ReplayOptions, Resync, replay};
 use chronos_tests::data_file;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,39 @@ fn the_checksums_of_kraken_all_agree() {
     let report = replayed(&[path], &[]);
     assert_eq!(told(&report, " of "), 4_269, "{:?}", report.notices);
     assert_eq!(told(&report, " checksums of the venue differed"), 0);
+}
+
+#[test]
+fn a_log_of_orders_without_a_snapshot_is_in_sync_only_where_it_may_start_cold() {
+    let Some(path) = data_file("l3_bitstamp/bitstamp_btcusd_2015-05-01.log.xz") else { return };
+    let report = replayed(std::slice::from_ref(&path), &[]);
+    assert!(!report.instruments[0].synced && report.features == 0, "{:?}", report.notices);
+    let mut config = Config::default();
+    config.model.path = "none".into();
+    config.book.cold_start_messages = 15_000;
+    let options = ReplayOptions { paths: vec![path], config, ..ReplayOptions::default() };
+    let report = replay(&options, &mut |_| {}).expect("a replay").report;
+    assert!(report.instruments[0].synced && report.features > 1_000, "{:?}", report.notices);
+    assert!(report.notices.iter().any(|notice| notice.contains("book.cold_start_messages")), "{:?}", report.notices);
+}
+
+#[test]
+fn a_book_that_is_dropped_on_request_decides_nothing_until_its_next_snapshot() {
+    let Some(path) = data_file("binance_ws/usdm_btcusdt_20240808.gz") else { return };
+    let replayed = |mode: &str, limit: u64, resyncs: Vec<Resync>| {
+        let mut config = Config::default();
+        (config.model.path, config.topology.mode) = ("none".into(), mode.into());
+        let options = ReplayOptions { paths: vec![path.clone()], config, limit: Some(limit), resyncs, ..ReplayOptions::default() };
+        replay(&options, &mut |_| {}).expect("a replay").report
+    };
+    let before = replayed("fused", 5_000, Vec::new());
+    assert!(before.features > 100 && before.instruments[0].synced);
+    for mode in ["fused", "split"] {
+        // The capture holds no second snapshot.
+        let report = replayed(mode, 10_000, vec![Resync { after_lines: 5_000, instrument: InstrumentId(0) }]);
+        assert_eq!(report.features, before.features, "{mode}: {:?}", report.notices);
+        assert!(report.notices.iter().any(|notice| notice.contains("out of sync at the end (Reset)")), "{:?}", report.notices);
+    }
 }
 
 #[test]

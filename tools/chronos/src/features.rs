@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Follow these symbols alone, as the venue writes them [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     symbols: Option<Vec<String>>,
+    /// Day in New York of files that name none, as a NASDAQ BinaryFILE: `2019-12-30`
+    #[arg(long, value_name = "DATE")]
+    date: Option<String>,
     /// Stop after so many lines
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
@@ -61,6 +64,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     if let Some(symbols) = &arguments.symbols {
         config.source.symbols.clone_from(symbols);
+    }
+    if let Some(date) = &arguments.date {
+        config.source.date.clone_from(date);
     }
     let options = FeaturesOptions { paths: arguments.paths.clone(), config, out: arguments.out.clone(), limit: arguments.limit };
     let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");

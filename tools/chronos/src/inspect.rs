@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Look at these symbols alone, as the venue writes them [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     symbols: Option<Vec<String>>,
+    /// Day in New York of files that name none, as a NASDAQ BinaryFILE: `2019-12-30`
+    #[arg(long, value_name = "DATE")]
+    date: Option<String>,
     /// Stop after so many lines, packets or records
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = InspectOptions {
         paths: arguments.paths.clone(),
         symbols: arguments.symbols.clone().unwrap_or_default(),
+        date: arguments.date.clone().unwrap_or_default(),
         limit: arguments.limit,
     };
     let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Follow these symbols alone, as the venue writes them [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     symbols: Option<Vec<String>>,
+    /// Day in New York of files that name none, as a NASDAQ BinaryFILE: `2019-12-30`
+    #[arg(long, value_name = "DATE")]
+    date: Option<String>,
     /// Latency of the simulated venue, one way, for orders and for reports, in microseconds [default: 2000]
     #[arg(long, value_name = "US")]
     latency_us: Option<f64>,
@@ -91,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         verify: arguments.verify,
         limit: arguments.limit,
         record: arguments.record.clone(),
+        resyncs: Vec::new(),
         cold_delay: None,
     };
     let replayed = replay_with_progress(&options)?;
@@ -152,6 +156,9 @@ fn config(arguments: &Arguments) -> Result<Config> {
     }
     if let Some(symbols) = &arguments.symbols {
         config.source.symbols.clone_from(symbols);
+    }
+    if let Some(date) = &arguments.date {
+        config.source.date.clone_from(date);
     }
     if let Some(cores) = &arguments.cores {
         config.topology.cores.clone_from(cores);

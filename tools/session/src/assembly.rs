@@ -85,7 +85,7 @@ pub fn assemble(
         ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting },
         Series::new(instruments),
     );
-    let ingest_config = IngestConfig { tick, features: config.features(), verify: options.verify };
+    let ingest_config = IngestConfig { tick, features: config.features(), verify: options.verify, cold_start: config.cold_start() };
     let ingest = Ingest::new(instruments, sources, &ingest_config);
     Ok(Assembly { ingest, trade, cold, quarantine: ends.quarantine, engine })
 }

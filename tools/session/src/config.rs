@@ -21,13 +21,15 @@
 use crate::format::sha256_hex;
 use chronos_exchange::SimulatedVenueConfig;
 use chronos_inference::EngineChoice;
+use chronos_market::decode::new_york_midnight_of_date;
 use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
-use chronos_market::{NANOS_PER_MILLI, PRICE_SCALE, Qty};
+use chronos_market::{NANOS_PER_MILLI, PRICE_SCALE, Qty, Timestamp};
 use chronos_pipeline::decision::ThresholdConfig;
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::WindowSchedule;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub source: SourceSection,
     /// What is known of instruments, in place of what is derived from the capture.
     pub instruments: Vec<InstrumentConfig>,
+    /// Books.
+    pub book: BookSection,
     /// Decision ticks where there is no model; a model's manifest has its own.
     pub tick: TickSection,
     /// Features.
@@ -67,6 +71,9 @@ pub struct Config {
 pub struct SourceSection {
     /// Symbols to follow, as the venue writes them; all others are passed over. Empty: all.
     pub symbols: Vec<String>,
+    /// The day in New York, `2019-12-30`, of files that name none (a NASDAQ BinaryFILE). Empty: not known, and their times are counted
+    /// from 1970.
+    pub date: String,
 }
 
 /// One instrument.
@@ -84,6 +91,17 @@ pub struct InstrumentConfig {
     /// `binance-coinm`, 1 on `bybit-inverse`.
     #[serde(default)]
     pub contract_quote: String,
+}
+
+/// `[book]`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BookSection {
+    /// Order messages after which a book of orders counts as in sync that no snapshot began; 0, the default, waits for a snapshot. For
+    /// captures that begin in the middle of a session and hold none: orders from before them are missing from the book, so that only
+    /// its best prices can be relied on, and those only once every older order near them is gone (20,000 messages for Bitstamp in
+    /// 2015).
+    pub cold_start_messages: u32,
 }
 
 /// `[tick]`.
@@ -364,6 +382,7 @@ impl Config {
             if is_good { Ok(()) } else { Err(ConfigError::Range { key, message: message.to_owned() }) }
         };
         let between = |value: f64, low: f64, high: f64| value >= low && value <= high;
+        range(self.source.date.is_empty() || self.midnight().is_some(), "source.date", "must be a date, as `2019-12-30`")?;
         range(between(self.tick.min_interval_ms, 0.0, 60_000.0), "tick.min_interval_ms", "must be 0 to 60000")?;
         range((1..=10).contains(&self.tick.top_levels), "tick.top_levels", "must be 1 to 10")?;
         range(between(self.features.vpin_bucket_qty, 0.0, 9e10), "features.vpin_bucket_qty", "must be 0 (automatic) to 9e10")?;
@@ -425,6 +444,15 @@ impl Config {
             "tract" => Ok(EngineChoice::Tract),
             _ => Err(ConfigError::Range { key: "model.engine", message: "must be `auto`, `native` or `tract`".into() }),
         }
+    }
+
+    /// Midnight in New York at the beginning of `source.date`.
+    pub(crate) fn midnight(&self) -> Option<Timestamp> {
+        new_york_midnight_of_date(&self.source.date)
+    }
+
+    pub(crate) fn cold_start(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.book.cold_start_messages)
     }
 
     pub(crate) fn tick(&self) -> TickConfig {
@@ -579,6 +607,7 @@ mod tests {
         assert!(parse("[risk\n").is_err_and(|error| error.contains("c.toml")));
         for (text, key) in [
             ("[risk]\nopen_orders_max = 65\n", "risk.open_orders_max"),
+            ("[source]\ndate = \"2019-02-29\"\n", "source.date"),
             ("[venue]\norder_latency_us = 0.0\n", "venue.order_latency_us"),
             ("[topology]\nmode = \"both\"\n", "topology.mode"),
             ("[topology]\ncores = [0, 1]\n", "topology.cores"),

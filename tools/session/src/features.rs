@@ -1,6 +1,6 @@
 //! Features of captures, without trading: a row for each decision tick, as a model would see it.
 
-use crate::capture::{Capture, CaptureItem};
+use crate::capture::{Broken, Capture, CaptureReader, Place, Reason, Received};
 use crate::config::Config;
 use crate::replay::{Progress, SessionError};
 use chronos_coldpath::store::{FeatureTable, StoreError};
@@ -13,8 +13,6 @@ use std::path::PathBuf;
 
 /// Version of [`FeaturesReport`]'s fields.
 pub const FEATURES_SCHEMA: u32 = 1;
-/// Lines between two calls of the progress function.
-const PROGRESS_LINES: u64 = 4_096;
 
 /// What to compute.
 #[derive(Clone, Debug, Default)]
@@ -79,37 +77,23 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
         Some(path) => Some(FeatureTable::create(path, instruments.clone())?),
         None => None,
     };
-    let ingest_config = IngestConfig { tick: config.tick(), features: config.features(), verify: false };
-    let mut ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
-    let mut rows = Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] };
-    let (mut lines, mut malformed, mut notices) = (0, 0, Vec::new());
-    while lines < options.limit.unwrap_or(u64::MAX) && rows.error.is_none() {
-        if lines.is_multiple_of(PROGRESS_LINES) {
-            progress(Progress::of(&capture, lines));
-        }
-        let Some(item) = capture.next() else { break };
-        lines += 1;
-        let (place, reason) = match item {
-            CaptureItem::Message { connection, recv, symbol, message, place } => {
-                if let Some(symbol) = symbol {
-                    ingest.set_symbol(connection, symbol);
-                }
-                ingest.advance(recv, &mut rows);
-                match ingest.on_message(connection, message, &mut rows) {
-                    Ok(()) => continue,
-                    Err(error) => (place, error.to_string()),
-                }
-            }
-            CaptureItem::Broken { error, place, .. } => (place, error.to_string()),
-        };
-        if malformed == 0 {
-            let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
-            notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
-        }
-        malformed += 1;
+    let ingest_config =
+        IngestConfig { tick: config.tick(), features: config.features(), verify: false, cold_start: config.cold_start() };
+    let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
+    let rows = Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] };
+    let mut rows = FeatureReader { ingest, rows, malformed: 0, first: None };
+    let (lines, _) = capture.read(options.limit, progress, &mut rows);
+    let FeatureReader { mut ingest, mut rows, mut malformed, first } = rows;
+    let mut notices = Vec::new();
+    if let Some((place, reason)) = first {
+        let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+        notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
     }
     ingest.finish(&mut rows);
+    malformed += ingest.end_errors().len() as u64;
+    notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
     progress(Progress::of(&capture, lines));
+    notices.extend(capture.notices());
     for file in &capture.files {
         if let Some(damage) = &file.damage {
             notices.push(format!("{}: cut off or damaged ({damage}); what came before was used", file.path.display()));
@@ -130,6 +114,35 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
     let features = registry().iter().zip(&moments).map(|(spec, moments)| moments.statistics(spec.name, spec.unit.to_string()));
     let features = features.collect();
     Ok(FeaturesReport { schema: FEATURES_SCHEMA, messages: lines, malformed, rows: count, instruments, features, notices })
+}
+
+/// What features are read of captures with.
+struct FeatureReader {
+    ingest: Ingest,
+    rows: Rows,
+    malformed: u64,
+    /// The first line that had no effect, and why.
+    first: Option<(Place, String)>,
+}
+
+impl CaptureReader for FeatureReader {
+    fn is_done(&mut self, _records: u64) -> bool {
+        self.rows.error.is_some()
+    }
+
+    fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        if let Some(symbol) = received.symbol {
+            self.ingest.set_symbol(received.connection, symbol);
+        }
+        self.ingest.advance(received.recv, &mut self.rows);
+        let taken = self.ingest.on_message(received.connection, received.message, &mut self.rows);
+        taken.map_err(|error| Reason { code: error.code(), text: error.to_string() })
+    }
+
+    fn on_broken(&mut self, broken: &Broken<'_>) {
+        self.malformed += 1;
+        self.first.get_or_insert_with(|| (broken.place, broken.reason.text.clone()));
+    }
 }
 
 /// Takes the frames.

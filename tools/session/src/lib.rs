@@ -16,4 +16,4 @@ mod replay;
 pub mod report;
 pub mod series;
 
-pub use replay::{Progress, ReplayOptions, Replayed, SessionError, replay};
+pub use replay::{Progress, ReplayOptions, Replayed, Resync, SessionError, replay};

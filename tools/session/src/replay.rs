@@ -1,7 +1,7 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
 use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
-use crate::capture::{Capture, CaptureError, CaptureItem, Place, TickSource};
+use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
@@ -10,7 +10,7 @@ use crate::series::Series;
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
-use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
+use chronos_market::{BookState, Contract, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::decision::ThresholdStrategy;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
@@ -34,8 +34,19 @@ pub struct ReplayOptions {
     pub limit: Option<u64>,
     /// Record events, orders, reports, the journal and malformed lines to this folder.
     pub record: Option<PathBuf>,
+    /// Books to drop on the way, each to start over from its next snapshot.
+    pub resyncs: Vec<Resync>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
+}
+
+/// Control input: drop an instrument's book, as after a reconnection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resync {
+    /// After so many lines.
+    pub after_lines: u64,
+    /// Index of the instrument in the report.
+    pub instrument: InstrumentId,
 }
 
 /// What a replay gives.
@@ -101,8 +112,6 @@ pub enum SessionError {
     Trade(#[from] TradeError),
 }
 
-/// Lines between two calls of the progress function.
-const PROGRESS_LINES: u64 = 4_096;
 /// Malformed lines told one by one.
 const TOLD_MAX: u64 = 8;
 /// Threads of a split session: ingest, trade, cold path. A fused one has one less.
@@ -146,33 +155,20 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
     let mut counted = Counted::default();
     let started = Instant::now();
-    while counted.lines < options.limit.unwrap_or(u64::MAX) && !driver.has_stopped() {
-        if counted.lines.is_multiple_of(PROGRESS_LINES) {
-            progress(Progress::of(&capture, counted.lines));
-        }
-        let Some(item) = capture.next() else { break };
-        counted.lines += 1;
-        let broken = match item {
-            CaptureItem::Message { connection, recv, symbol, message, place } => {
-                if let Some(symbol) = symbol {
-                    driver.set_symbol(connection, symbol);
-                }
-                match driver.on_message(connection, recv, message) {
-                    Ok(()) => continue,
-                    Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
-                }
-            }
-            CaptureItem::Broken { error, raw, place } => {
-                Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
-            }
-        };
-        let is_kept =
-            options.record.is_some() && push_quarantine(&mut quarantine, broken.place.line, broken.recv.0, broken.code, broken.raw);
-        counted.note(&broken, is_kept, options.record.is_some());
-    }
+    let mut replaying = Replaying { driver: &mut driver, counted: &mut counted, quarantine: &mut quarantine, options };
+    let (lines, _) = capture.read(options.limit, progress, &mut replaying);
+    counted.lines = lines;
     progress(Progress::of(&capture, counted.lines));
     let (ingest, trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
+    counted.malformed += ingest.end_errors().len() as u64;
+    notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
+    if let Some(messages) = config.cold_start() {
+        notices.push(format!(
+            "book.cold_start_messages: a book of orders without a snapshot counts as in sync after {messages} messages; orders from \
+             before the capture are missing from it"
+        ));
+    }
 
     let trade_error = trade.error();
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
@@ -232,6 +228,13 @@ impl Driver {
         }
     }
 
+    fn resync(&mut self, instrument: InstrumentId) {
+        match self {
+            Driver::Fused(fused) => fused.resync(instrument),
+            Driver::Split(split) => split.resync(instrument),
+        }
+    }
+
     #[inline]
     fn on_message(&mut self, source: usize, recv: Timestamp, raw: &[u8]) -> Result<(), IngestError> {
         match self {
@@ -256,13 +259,42 @@ impl Driver {
     }
 }
 
-/// A line that had no effect.
-struct Broken<'a> {
-    place: Place,
-    recv: Timestamp,
-    raw: &'a [u8],
-    code: u8,
-    reason: String,
+/// What a replay reads captures for.
+struct Replaying<'a> {
+    driver: &'a mut Driver,
+    counted: &'a mut Counted,
+    quarantine: &'a mut rtrb::Producer<u8>,
+    options: &'a ReplayOptions,
+}
+
+impl CaptureReader for Replaying<'_> {
+    #[inline]
+    fn is_done(&mut self, records: u64) -> bool {
+        for resync in self.options.resyncs.iter().filter(|resync| resync.after_lines == records) {
+            self.driver.resync(resync.instrument);
+        }
+        self.driver.has_stopped()
+    }
+
+    #[inline]
+    fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        if let Some(symbol) = received.symbol {
+            self.driver.set_symbol(received.connection, symbol);
+        }
+        let taken = self.driver.on_message(received.connection, received.recv, received.message);
+        taken.map_err(|error| Reason { code: error.code(), text: error.to_string() })
+    }
+
+    #[cold]
+    fn on_broken(&mut self, broken: &Broken<'_>) {
+        let (place, is_recording) = (broken.place, self.options.record.is_some());
+        let is_kept = is_recording && push_quarantine(self.quarantine, place.line, broken.recv.0, broken.reason.code, broken.raw);
+        self.counted.malformed += 1;
+        self.counted.quarantine_dropped += u64::from(is_recording && !is_kept);
+        if self.counted.malformed <= TOLD_MAX {
+            self.counted.told.push((place, broken.reason.text.clone()));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -271,17 +303,6 @@ struct Counted {
     malformed: u64,
     quarantine_dropped: u64,
     told: Vec<(Place, String)>,
-}
-
-impl Counted {
-    #[cold]
-    fn note(&mut self, broken: &Broken<'_>, is_kept: bool, is_recording: bool) {
-        self.malformed += 1;
-        self.quarantine_dropped += u64::from(is_recording && !is_kept);
-        if self.malformed <= TOLD_MAX {
-            self.told.push((broken.place, broken.reason.clone()));
-        }
-    }
 }
 
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
@@ -472,6 +493,7 @@ fn finish_report(report: &mut Report, cold: &ColdSummary, notices: Vec<String>, 
     }
     let own = std::mem::replace(&mut report.notices, notices);
     report.notices.extend(own);
+    report.notices.extend(capture.notices());
     for file in &capture.files {
         if file.probe.has_no_times() {
             report.notices.push(format!(

@@ -56,7 +56,7 @@ pub use itch::{AddOrder, DirectListing, Imbalance, ItchBody, ItchMessage, StockD
 pub use itch_decoder::{BinaryFileStep, ItchDecoder, split_binary_file};
 pub use kraken::KrakenDecoder;
 pub use lobster::{LobsterDecoder, LobsterFile, read_lobster_book};
-pub use new_york::new_york_midnight;
+pub use new_york::{new_york_midnight, new_york_midnight_of_date};
 pub use packet::{LinkType, UdpDatagram};
 pub use packet_decoder::{FeedProtocol, PacketDecoder};
 pub use pcap::{INTERFACES_MAX, Packet, PcapReader, PcapStep};

@@ -17,6 +17,20 @@ pub fn new_york_midnight(instant: Timestamp) -> Timestamp {
     Timestamp(midnight.saturating_mul(NANOS_PER_SECOND))
 }
 
+/// Midnight in New York at the beginning of a date, `2019-12-30`; `None` where it is not one.
+pub fn new_york_midnight_of_date(date: &str) -> Option<Timestamp> {
+    let mut parts = date.split('-');
+    let mut number = |digits: usize| {
+        let text = parts.next().filter(|text| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit()))?;
+        text.parse::<i64>().ok()
+    };
+    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+    let begins = day_number(year, month, 1);
+    let is_date = parts.next().is_none() && (1..=12).contains(&month) && day >= 1 && day <= day_number(year, month + 1, 1) - begins;
+    let noon = Timestamp(((begins + day - 1) * DAY_SECONDS + DAY_SECONDS / 2).checked_mul(NANOS_PER_SECOND)?);
+    is_date.then(|| new_york_midnight(noon))
+}
+
 /// Whether midnight at the beginning of a day (days since 1970-01-01) in New York is in summer time.
 fn is_summer_at_midnight(day: i64) -> bool {
     let year = year_of_day(day);
@@ -34,6 +48,19 @@ fn sunday_from(day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_a_date() {
+        // 2019-12-30 05:00 UTC, 2024-07-01 04:00 UTC, and the leap day of 2020, 05:00 UTC.
+        for (date, seconds) in [("2019-12-30", 1_577_682_000), ("2024-07-01", 1_719_806_400), ("2020-02-29", 1_582_952_400)] {
+            assert_eq!(new_york_midnight_of_date(date), Some(Timestamp(seconds * NANOS_PER_SECOND)), "{date}");
+        }
+        for text in
+            ["", "2019-12-32", "2019-13-01", "2019-02-29", "2019-00-10", "2019-1-01", "20191230", "2019-12-30-1", "2019-12-+3"]
+        {
+            assert_eq!(new_york_midnight_of_date(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn follows_the_change_of_clocks() {

@@ -3,7 +3,7 @@
 use super::{Crossing, Ingest, IngestError, Observer, Trade, TradeError};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
-use chronos_market::{Frame, MarketEvent, Timestamp, Venue};
+use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 
 /// The fused driver.
 pub struct Fused<S, V, O> {
@@ -20,6 +20,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
     /// See [`Ingest::set_symbol`].
     pub fn set_symbol(&mut self, source: usize, symbol: &str) {
         self.ingest.set_symbol(source, symbol);
+    }
+
+    /// See [`Ingest::resync`].
+    pub fn resync(&mut self, instrument: InstrumentId) {
+        self.ingest.resync(instrument, &mut Inline { trade: &mut self.trade });
     }
 
     /// Takes one message, received at `recv` from `source`.

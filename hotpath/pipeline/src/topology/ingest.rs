@@ -17,6 +17,7 @@ use chronos_market::{
     Timestamp,
 };
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// What the ingest group is made from.
 #[derive(Clone, Debug)]
@@ -27,6 +28,9 @@ pub struct IngestConfig {
     pub features: FeatureConfig,
     /// Whether books are compared with every quote at an equal update id.
     pub verify: bool,
+    /// Order messages after which a book of orders counts as in sync that no snapshot began: see
+    /// [`OrderSync::cold_start`](chronos_market::book::OrderSync::cold_start). `None`, the usual, waits for a snapshot.
+    pub cold_start: Option<NonZeroU32>,
 }
 
 /// A connection: a message names a symbol, and the same symbol means another instrument on another venue.
@@ -102,6 +106,8 @@ pub struct Ingest {
     /// One for each source.
     decoders: Vec<FeedDecoder>,
     state: State,
+    /// What could not be read of what decoders held at the end, and of which source.
+    end_errors: Vec<(usize, IngestError)>,
 }
 
 /// All but the decoders, which lend their messages while this changes.
@@ -139,7 +145,7 @@ impl Ingest {
             // Binance's books are of one kind, so their memory is taken now and not with the first message.
             book: match instrument.exchange {
                 Exchange::BinanceSpot | Exchange::BinanceUsdm | Exchange::BinanceCoinm => MarketBook::Depth(BookSync::new()),
-                _ => MarketBook::new(),
+                _ => config.cold_start.map_or_else(MarketBook::new, MarketBook::with_cold_start),
             },
             has_trades: false,
             features: FeatureEngine::new(&config.features),
@@ -162,6 +168,7 @@ impl Ingest {
                 stopwatch: Stopwatch::new(),
                 latencies: Latencies::new(),
             },
+            end_errors: Vec::new(),
         }
     }
 
@@ -211,15 +218,35 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes what decoders still hold: there is no more to come. A feed of packets keeps those that came too early.
+    /// Drops an instrument's book, which starts over from its next snapshot; until then it is stale and nothing is decided on it.
+    /// Logical time is where [`Ingest::advance`] left it.
+    pub fn resync(&mut self, instrument: InstrumentId, out: &mut impl Crossing) {
+        let state = &mut self.state;
+        let started = state.stopwatch.start();
+        let (seq, now) = (&mut state.seq, state.now);
+        let Some(market) = state.markets.get_mut(instrument.index()) else { return };
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, instrument, 0, event));
+        if let outcome @ SyncOutcome::WentStale(_) = market.book.resync(&mut emit) {
+            state.after_book(instrument, outcome, started, started, out);
+        }
+    }
+
+    /// Takes what decoders still hold: there is no more to come. A feed of packets keeps those that came too early. What of it cannot be
+    /// read is told by [`Ingest::end_errors`].
     pub fn finish(&mut self, out: &mut impl Crossing) {
         for (source, decoder) in self.decoders.iter_mut().enumerate() {
             let started = self.state.stopwatch.start();
             let now = self.state.now;
             let mut sink = Sink { state: &mut self.state, source, started, out, result: Ok(None) };
-            // A message in them that cannot be read is a gap of its feed, which nothing follows.
-            let _ = decoder.finish(now, &mut sink);
+            let finished = decoder.finish(now, &mut sink);
+            let error = sink.result.err().or(finished.err().map(IngestError::Decode));
+            self.end_errors.extend(error.map(|error| (source, error)));
         }
+    }
+
+    /// The sources of which something held back could not be read at the end, and why.
+    pub fn end_errors(&self) -> &[(usize, IngestError)] {
+        &self.end_errors
     }
 
     /// The counts so far.

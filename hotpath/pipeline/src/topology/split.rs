@@ -7,7 +7,7 @@
 use super::{Crossing, Ingest, IngestError, Observer, PinError, Trade, Waiting, pin_current_thread};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
-use chronos_market::{Frame, MarketEvent, Timestamp, Venue};
+use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -92,6 +92,11 @@ where
     /// See [`Ingest::set_symbol`].
     pub fn set_symbol(&mut self, source: usize, symbol: &str) {
         self.ingest.set_symbol(source, symbol);
+    }
+
+    /// See [`Ingest::resync`].
+    pub fn resync(&mut self, instrument: InstrumentId) {
+        self.ingest.resync(instrument, &mut self.rings);
     }
 
     /// Takes one message, received at `recv` from `source`.

@@ -6,9 +6,11 @@
 mod bytes;
 mod lines;
 mod probe;
+mod reading;
 mod records;
 
 pub use probe::FileProbe;
+pub(crate) use reading::{Broken, CaptureReader, Reason, Received};
 pub use records::Framing;
 
 use crate::config::{Config, InstrumentConfig};
@@ -179,6 +181,11 @@ pub struct CaptureFile {
     pub damage: Option<String>,
 }
 
+/// A file of a folder that was passed over because it is no capture, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("passed over, the rest of its folder was read: {0}")]
+pub struct SkippedFile(pub CaptureError);
+
 /// How an instrument's tick and lot are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TickSource {
@@ -205,6 +212,8 @@ impl TickSource {
 pub struct Capture {
     /// Every file, connection by connection.
     pub files: Vec<CaptureFile>,
+    /// Files of folders that could not be read. One that was named itself is an error.
+    pub skipped: Vec<SkippedFile>,
     /// Every instrument.
     pub instruments: Vec<Instrument>,
     /// How each one's tick is known.
@@ -225,10 +234,11 @@ struct Connection {
 }
 
 impl Capture {
-    /// Opens files and the files of folders (in order of their names), recognises each and puts them in order.
+    /// Opens files and the files of folders (in order of their names), recognises each and puts them in order. A file of a folder that
+    /// is nothing known is passed over, see [`Capture::skipped`].
     ///
     /// # Errors
-    /// [`CaptureError`], with the file and the remedy.
+    /// [`CaptureError`], with the file and the remedy: where a file was named and cannot be read, or nothing of a folder can.
     pub fn open(paths: &[PathBuf], config: &Config) -> Result<Capture, CaptureError> {
         let capture = Capture::open_all(paths, config)?;
         if capture.instruments.len() > INSTRUMENTS_MAX {
@@ -245,10 +255,21 @@ impl Capture {
         let paths = files_of(paths)?;
         let mut files = Vec::with_capacity(paths.len());
         let mut bytes_total = 0;
-        for path in paths {
-            let probe = FileProbe::of(&path)?;
+        let mut skipped: Vec<SkippedFile> = Vec::new();
+        for NamedFile { path, is_of_folder } in paths {
+            let probe = match FileProbe::of(&path, config.midnight()) {
+                Ok(probe) => probe,
+                Err(error) if is_of_folder => {
+                    skipped.push(SkippedFile(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             bytes_total += std::fs::metadata(&path).map_err(|source| CaptureError::Read { path: path.clone(), source })?.len();
             files.push(CaptureFile { path, probe, lines: 0, damage: None });
+        }
+        if files.is_empty() && !skipped.is_empty() {
+            return Err(skipped.remove(0).0);
         }
         files.sort_by(|one, two| {
             let key = |file: &CaptureFile| (file.probe.exchange(), file.probe.symbols(), file.probe.first_recv);
@@ -256,6 +277,7 @@ impl Capture {
         });
         let mut capture = Capture {
             files,
+            skipped,
             instruments: Vec::new(),
             tick_sources: Vec::new(),
             connections: Vec::new(),
@@ -264,6 +286,15 @@ impl Capture {
         };
         capture.connect(config)?;
         Ok(capture)
+    }
+
+    /// What was passed over or taken for granted when the files were opened, in words.
+    pub fn notices(&self) -> Vec<String> {
+        let skipped = self.skipped.iter().map(ToString::to_string);
+        let dateless = self.files.iter().filter(|file| file.probe.has_no_date()).map(|file| {
+            format!("{}: names no date, so its times are counted from 1970; say the day with `--date`", file.path.display())
+        });
+        skipped.chain(dateless).collect()
     }
 
     /// The instruments of each connection.
@@ -406,8 +437,15 @@ fn lobster_seed(path: &Path) -> Option<Vec<u8>> {
     matches!(lines.advance(), Ok(Line::Text)).then(|| lines.current().trim_ascii_end().to_vec())
 }
 
+/// A file to open.
+struct NamedFile {
+    path: PathBuf,
+    /// Whether its folder was named, and not the file.
+    is_of_folder: bool,
+}
+
 /// Files as given, and the files of folders by name; hidden ones are left out.
-fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
+fn files_of(paths: &[PathBuf]) -> Result<Vec<NamedFile>, CaptureError> {
     if paths.is_empty() {
         return Err(CaptureError::NoPath);
     }
@@ -415,7 +453,7 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
     for path in paths {
         let read_error = |source| CaptureError::Read { path: path.clone(), source };
         if !std::fs::metadata(path).map_err(read_error)?.is_dir() {
-            files.push(path.clone());
+            files.push(NamedFile { path: path.clone(), is_of_folder: false });
             continue;
         }
         let mut inside = Vec::new();
@@ -430,7 +468,7 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
             return Err(CaptureError::EmptyFolder { path: path.clone() });
         }
         inside.sort();
-        files.extend(inside);
+        files.extend(inside.into_iter().map(|path| NamedFile { path, is_of_folder: true }));
     }
     Ok(files)
 }
@@ -477,5 +515,53 @@ fn contract(exchange: Exchange, symbol: &str, configured: Option<&InstrumentConf
         None if exchange == Exchange::BybitInverse => Ok(Contract::inverse(1)),
         // Binance's contracts are of 100 USD on BTC and of 10 USD on every other coin.
         None => Ok(Contract::inverse(if symbol.starts_with("BTCUSD") { 100 } else { 10 })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::write;
+
+    const TRADE: &str =
+        r#"1723161254000 {"e":"trade","E":1723161254000,"s":"X","t":1,"p":"100","q":"1","T":1723161254000,"m":true,"M":true}"#;
+
+    #[test]
+    fn a_folder_is_read_but_for_the_file_that_is_no_capture() {
+        let folder = tempfile::tempdir().unwrap();
+        let (capture, other) = (folder.path().join("a.txt"), folder.path().join("README.md"));
+        write(&capture, format!("{TRADE}\n")).unwrap();
+        write(&other, "# Captures\n").unwrap();
+        let config = Config::default();
+        let opened = Capture::open(&[folder.path().to_owned()], &config).map_err(|error| error.to_string()).unwrap();
+        assert_eq!((opened.files.len(), opened.instruments.len()), (1, 1));
+        let notices = opened.notices();
+        assert!(notices.len() == 1 && notices[0].contains("README.md") && notices[0].contains("passed over"), "{notices:?}");
+        // Named, it is an error; and so is a folder of nothing else.
+        let refused = |paths: &[PathBuf]| Capture::open(paths, &config).map(|_| ()).unwrap_err().to_string();
+        assert!(refused(&[capture.clone(), other.clone()]).contains("README.md"));
+        std::fs::remove_file(capture).unwrap();
+        assert!(refused(&[folder.path().to_owned()]).contains("README.md"));
+    }
+
+    #[test]
+    fn a_file_that_names_no_date_takes_it_from_the_configuration() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // A system event at one second after midnight: type, locate, tracking number, 48 bits of nanoseconds, start of messages.
+        let mut message = vec![0, 12, b'S', 0, 0, 0, 0];
+        message.extend(&1_000_000_000_u64.to_be_bytes()[2..]);
+        message.push(b'O');
+        write(file.path(), &message).unwrap();
+        let first_recv = |config: &Config| {
+            let capture = Capture::open_all(&[file.path().to_owned()], config).map_err(|error| error.to_string()).unwrap();
+            (capture.files[0].probe.first_recv, capture.notices())
+        };
+        let (recv, notices) = first_recv(&Config::default());
+        assert_eq!(recv.0, -19 * 3_600_000_000_000 + 1_000_000_000);
+        assert!(notices.len() == 1 && notices[0].contains("--date"), "{notices:?}");
+        let mut dated = Config::default();
+        dated.source.date = "2019-12-30".into();
+        // 05:00:01 UTC.
+        assert_eq!(first_recv(&dated), (Timestamp(1_577_682_001_000_000_000), Vec::new()));
     }
 }

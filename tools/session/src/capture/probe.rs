@@ -30,6 +30,9 @@ const PCAP_MAGICS: [[u8; 4]; 5] = [
     [0x0a, 0x0d, 0x0d, 0x0a],
 ];
 
+/// Midnight in New York of a day that nobody named: before the epoch, so no day's.
+const NO_DATE: Timestamp = Timestamp(-19 * 3_600 * NANOS_PER_SECOND);
+
 /// What the beginning of a file tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileProbe {
@@ -57,11 +60,11 @@ struct Seen {
 }
 
 impl FileProbe {
-    /// Reads the beginning of a file.
+    /// Reads the beginning of a file. `midnight` begins the day of a file that names none.
     ///
     /// # Errors
     /// [`CaptureError`] where the file cannot be read, is empty, or is nothing that is known.
-    pub(super) fn of(path: &Path) -> Result<FileProbe, CaptureError> {
+    pub(super) fn of(path: &Path, midnight: Option<Timestamp>) -> Result<FileProbe, CaptureError> {
         let refuse = |reason: String| CaptureError::Unrecognised { path: path.to_owned(), records: 0, reason };
         let io_error = |source: io::Error| CaptureError::Read { path: path.to_owned(), source };
         let (mut bytes, compression) = open(path)?;
@@ -94,7 +97,7 @@ impl FileProbe {
             return FileProbe::with_feed(path, compression, bytes, Framing::TardisCsvRows, Feed::TardisCsv(name.to_owned()));
         }
         if is_binary_file(beginning) {
-            let midnight = new_york_midnight(Timestamp(0));
+            let midnight = midnight.unwrap_or(NO_DATE);
             return FileProbe::with_feed(path, compression, bytes, Framing::BinaryFile { midnight }, Feed::ItchFile { midnight });
         }
         FileProbe::of_lines(path, compression, bytes)
@@ -240,6 +243,11 @@ impl FileProbe {
             (Feed::ItchFile { .. }, _) => "itch-5.0 file",
             (Feed::Dbn(_), _) => "dbn",
         }
+    }
+
+    /// Whether nothing tells its day, so that its times are counted from 1970.
+    pub fn has_no_date(&self) -> bool {
+        self.feed == Feed::ItchFile { midnight: NO_DATE }
     }
 
     /// Whether the file may go on where another one ended: the same connection, the same decoder.

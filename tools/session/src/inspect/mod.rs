@@ -18,7 +18,7 @@ pub use report::{
     ReceiveClock, SCHEMA, Span, SyncState, Warning, WarningKind, utc,
 };
 
-use crate::capture::{Capture, CaptureItem, Framing};
+use crate::capture::{Broken, Capture, CaptureReader, Framing, Reason, Received};
 use crate::config::Config;
 use crate::replay::{Progress, SessionError};
 use chronos_market::book::{MarketBook, OrderSync, SyncOutcome};
@@ -38,8 +38,6 @@ pub const TRACKED_MAX: usize = 16_384;
 pub const INCIDENTS_MAX: usize = 1_000;
 /// Fineness of the histograms of clock offsets, of a feed and of an instrument, as [`OffsetHistogram::new`] takes it.
 const OFFSET_BITS: (u32, u32) = (12, 8);
-/// Records between two calls of the progress function.
-const PROGRESS_RECORDS: u64 = 4_096;
 
 /// What to look at.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +46,8 @@ pub struct InspectOptions {
     pub paths: Vec<PathBuf>,
     /// Symbols to look at, as the venue writes them; empty for all.
     pub symbols: Vec<String>,
+    /// The day in New York, `2019-12-30`, of files that name none; empty where it is not known.
+    pub date: String,
     /// Stop after so many records.
     pub limit: Option<u64>,
 }
@@ -82,60 +82,68 @@ pub struct Activity {
 pub fn inspect(options: &InspectOptions, progress: &mut dyn FnMut(Progress)) -> Result<Inspected, SessionError> {
     let mut config = Config::default();
     config.source.symbols.clone_from(&options.symbols);
+    config.source.date.clone_from(&options.date);
+    config.validate()?;
     let mut capture = Capture::open_all(&options.paths, &config)?;
     let sources = capture.sources();
     let mut decoders: Vec<FeedDecoder> = sources.iter().map(|source| source.feed.decoder()).collect();
     let mut files: Vec<TrackedFile> = capture.files.iter().map(TrackedFile::of).collect();
     let mut tracker = Tracker::new(&options.symbols, sources.iter().map(|source| source.feed.exchange()));
-    let mut records = 0;
-    let mut is_complete = false;
-    loop {
-        if records % PROGRESS_RECORDS == 0 {
-            progress(Progress::of(&capture, records));
-        }
-        if options.limit.is_some_and(|limit| records >= limit) {
-            break;
-        }
-        let Some(item) = capture.next() else {
-            is_complete = true;
-            break;
-        };
-        records += 1;
-        let (place, reason) = match item {
-            CaptureItem::Message { connection, recv, symbol, message, place } => {
-                let file = &mut files[place.file];
-                file.on_record(connection, recv);
-                tracker.feeds[connection].on_record(recv);
-                let decoder = &mut decoders[connection];
-                if let Some(symbol) = symbol {
-                    decoder.set_symbol(symbol);
-                }
-                let only_symbol = symbol.or(file.only_symbol.as_deref());
-                let mut sink = Sink { tracker: &mut tracker, feed: connection, only_symbol, is_clocked: file.is_clocked() };
-                match decoder.decode(message, recv, &mut sink) {
-                    Ok(()) => continue,
-                    Err(error) => (place, error.to_string()),
-                }
-            }
-            CaptureItem::Broken { error, place, .. } => {
-                files[place.file].records += 1;
-                (place, error.to_string())
-            }
-        };
-        let file = &mut files[place.file];
-        file.malformed += 1;
-        file.first_malformed.get_or_insert(MalformedRecord { record: place.line, reason });
-    }
+    let mut reader = Inspecting { decoders: &mut decoders, files: &mut files, tracker: &mut tracker };
+    let (records, is_complete) = capture.read(options.limit, progress, &mut reader);
     if is_complete {
         for (feed, decoder) in decoders.iter_mut().enumerate() {
             let recv = tracker.feeds[feed].last_recv.unwrap_or_default();
             let mut sink = Sink { tracker: &mut tracker, feed, only_symbol: None, is_clocked: true };
-            // A message in what is still held that cannot be read is a gap of its feed, which nothing follows.
-            let _ = decoder.finish(recv, &mut sink);
+            if let Err(error) = decoder.finish(recv, &mut sink) {
+                let last = files.iter().rposition(|file| file.records > 0 && file.feed == feed).unwrap_or(0);
+                if let Some(file) = files.get_mut(last) {
+                    file.malformed += 1;
+                    let reason = format!("held back to the end: {error}");
+                    file.first_malformed.get_or_insert(MalformedRecord { record: file.records, reason });
+                }
+            }
         }
     }
     progress(Progress::of(&capture, records));
     Ok(tracker.finish(&capture, files, records, is_complete))
+}
+
+/// What an inspection reads captures with.
+struct Inspecting<'r, 't> {
+    decoders: &'r mut [FeedDecoder],
+    files: &'r mut [TrackedFile],
+    tracker: &'r mut Tracker<'t>,
+}
+
+impl CaptureReader for Inspecting<'_, '_> {
+    fn is_done(&mut self, _records: u64) -> bool {
+        false
+    }
+
+    fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        let &Received { connection, recv, symbol, message, place } = received;
+        let file = &mut self.files[place.file];
+        file.on_record(connection, recv);
+        self.tracker.feeds[connection].on_record(recv);
+        let decoder = &mut self.decoders[connection];
+        if let Some(symbol) = symbol {
+            decoder.set_symbol(symbol);
+        }
+        let only_symbol = symbol.or(file.only_symbol.as_deref());
+        let mut sink = Sink { tracker: self.tracker, feed: connection, only_symbol, is_clocked: file.is_clocked() };
+        let decoded = decoder.decode(message, recv, &mut sink);
+        decoded.map_err(|error| Reason { code: error.code(), text: error.to_string() })
+    }
+
+    fn on_broken(&mut self, broken: &Broken<'_>) {
+        let file = &mut self.files[broken.place.file];
+        // A message has been counted as a record already.
+        file.records += u64::from(!broken.is_message);
+        file.malformed += 1;
+        let first = || MalformedRecord { record: broken.place.line, reason: broken.reason.text.clone() };
+        file.first_malformed.get_or_insert_with(first);
+    }
 }
 
 /// What is known of a file so far.
@@ -420,7 +428,7 @@ impl<'a> Tracker<'a> {
                     Message::Order(_) | Message::OrderSnapshot(_) => MarketBook::Orders(OrderSync::new(BOOK_ORDERS_MAX)),
                     _ => MarketBook::new(),
                 };
-                if let MarketBook::Empty { has_begun: true } = self.feeds[instrument.feed].beginning {
+                if let MarketBook::Empty { has_begun: true, .. } = self.feeds[instrument.feed].beginning {
                     book.on_feed(&FeedMessage::Started, &mut |_| {});
                 }
                 vacant.insert(Box::new(book))
@@ -537,6 +545,7 @@ impl<'a> Tracker<'a> {
             untracked_messages: self.untracked_messages,
             incidents: self.incidents,
             incidents_omitted: self.incidents_omitted,
+            skipped: capture.skipped.iter().map(|file| file.0.to_string()).collect(),
             warnings: Vec::new(),
         };
         inspection.warnings = warnings::warnings(&inspection);
@@ -550,6 +559,7 @@ fn file_inspection(file: &crate::capture::CaptureFile, tracked: TrackedFile) -> 
         feed: tracked.feed,
         format: file.probe.format(),
         framing: framing_name(file.probe.framing),
+        has_date: !file.probe.has_no_date(),
         compression: file.probe.compression,
         venue: file.probe.exchange().name(),
         // Gone since it was read: then nothing is known of its size.

@@ -36,6 +36,8 @@ pub struct Inspection {
     pub incidents: Vec<Incident>,
     /// Incidents beyond [`super::INCIDENTS_MAX`].
     pub incidents_omitted: u64,
+    /// Files of folders that were passed over, and why.
+    pub skipped: Vec<String>,
     /// What a user of these files should know, with what to do about it.
     pub warnings: Vec<Warning>,
 }
@@ -82,6 +84,8 @@ pub struct FileInspection {
     pub format: &'static str,
     /// How it is cut into records.
     pub framing: &'static str,
+    /// Whether its day is known; where not, its times are counted from 1970.
+    pub has_date: bool,
     /// `gzip`, `zstd`, `xz`, `zip` or `none`.
     pub compression: &'static str,
     /// The venue its content tells of.
@@ -316,6 +320,10 @@ pub struct Warning {
 pub enum WarningKind {
     /// The reading was stopped by a limit.
     Limited,
+    /// A file of a folder was passed over.
+    Skipped,
+    /// A file that names no date.
+    NoDate,
     /// A file is cut off or damaged.
     Damaged,
     /// Records that cannot be read.

@@ -21,6 +21,9 @@ pub(super) fn warnings(inspection: &Inspection) -> Vec<Warning> {
         let text = format!("only the first {} records were read", count(inspection.records));
         tell(WarningKind::Limited, "all files".into(), text, "leave out `--limit` for the whole");
     }
+    for reason in &inspection.skipped {
+        tell(WarningKind::Skipped, "folder".into(), reason.clone(), "name the files to read, without this one");
+    }
     inspection.files.iter().for_each(|file| of_file(file, &mut tell));
     for (place, feed) in inspection.feeds.iter().enumerate() {
         let files: Vec<&FileInspection> = inspection.files.iter().filter(|file| file.feed == place).collect();
@@ -62,6 +65,10 @@ fn of_file(file: &FileInspection, tell: &mut impl FnMut(WarningKind, String, Str
             first.reason
         );
         tell(WarningKind::Malformed, file.path.clone(), text, "`chronos replay --record DIR` keeps them in DIR/quarantine.txt");
+    }
+    if !file.has_date {
+        let text = "names no date, so its times are counted from 1970".into();
+        tell(WarningKind::NoDate, file.path.clone(), text, "say the day in New York with `--date`");
     }
     match file.receive_clock {
         ReceiveClock::Recorder => {}
