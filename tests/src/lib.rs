@@ -4,6 +4,8 @@
 //! `CHRONOS_DATA` (default `../shared/data`). Where a folder is missing a test prints `skipped:` and why, and passes; with
 //! `CHRONOS_REQUIRE_FIXTURES=1` it fails instead.
 
+pub mod allocation;
+
 use std::path::{Path, PathBuf};
 
 /// A file of the golden folder; `None`, after saying so, where it is missing.

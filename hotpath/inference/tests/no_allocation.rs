@@ -1,55 +1,16 @@
 //! The native kernel takes no memory once it is made.
 
 use chronos_inference::{NativeModel, Prediction, StepInput, StepModel, StepSpec, StepWeights};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to `System` with the arguments it came with; the counter is a thread-local without a destructor that
-// itself never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `realloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use chronos_tests::allocation::{CountingAllocator, allocator_calls_of};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count() {
-    ALLOCATIONS.with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-fn allocations_of(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn native_steps_resets_and_refusals_allocate_nothing() {
-    assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1_u64)))), 1, "the counter does not count");
     let mut model = NativeModel::new(&StepWeights::untrained(&StepSpec::standard(24), 1));
     let mut out = Prediction::default();
-    let count = allocations_of(|| {
+    let count = allocator_calls_of(|| {
         for step in 0..50_u8 {
             let features = [f32::from(step) / 50.0; 24];
             model.step(&StepInput { features: &features, dt_s: 0.001, regime: &[0.0; 128] }, &mut out).unwrap();

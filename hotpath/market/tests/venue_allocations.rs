@@ -2,45 +2,11 @@
 
 use chronos_market::Timestamp;
 use chronos_market::decode::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use chronos_tests::allocation::{CountingAllocator, allocator_calls_of};
 use std::path::Path;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct CountingAllocator;
-
-// SAFETY: every call goes to `System` with the arguments it came with; the counter is a thread-local without a destructor that
-// itself never allocates.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `realloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller keeps `dealloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-/// Of this thread alone: tests run side by side.
-fn count() {
-    CALLS.with(|calls| calls.set(calls.get() + 1));
-}
 
 /// Counts messages.
 struct Heard(u64);
@@ -59,11 +25,11 @@ fn check(target: &str, decoder: &mut impl Decoder) {
     let messages: Vec<String> = texts.filter(|text| !is_subscription(text)).flat_map(|text| lines_of(&text)).collect();
     let mut heard = Heard(0);
     let mut decode_all = || {
-        let before = CALLS.with(Cell::get);
-        for message in &messages {
-            let _ = decoder.decode(message.as_bytes(), Timestamp(0), &mut heard);
-        }
-        CALLS.with(Cell::get) - before
+        allocator_calls_of(|| {
+            for message in &messages {
+                let _ = decoder.decode(message.as_bytes(), Timestamp(0), &mut heard);
+            }
+        })
     };
     decode_all();
     assert_eq!(decode_all(), 0, "{target}");

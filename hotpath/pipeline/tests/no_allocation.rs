@@ -17,44 +17,10 @@ use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{
     ColdLink, Fused, Ingest, IngestConfig, Observer, Source, Trade, TradeConfig, Waiting, WindowSchedule,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to `System` with the arguments it came with; the counter is a thread-local without a destructor that
-// itself never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps `realloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller keeps `dealloc`'s contract, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use chronos_tests::allocation::{CountingAllocator, allocator_calls_of};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Of this thread alone: the cold path may do as it likes on its own.
-fn count() {
-    CALLS.with(|calls| calls.set(calls.get() + 1));
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 struct Nobody;
 
@@ -80,10 +46,6 @@ fn predictor() -> Predictor {
 
 #[test]
 fn a_warm_session_allocates_nothing() {
-    let before = CALLS.with(Cell::get);
-    drop(std::hint::black_box(Box::new(1_u64)));
-    assert_eq!(CALLS.with(Cell::get) - before, 2, "the counter does not count");
-
     let instruments = [Instrument {
         exchange: Exchange::BinanceUsdm,
         symbol: "BTCUSDT".into(),
@@ -111,6 +73,7 @@ fn a_warm_session_allocates_nothing() {
         tick: TickConfig { warmup_ticks: 20, ..TickConfig::default() },
         features: FeatureConfig::default(),
         verify: true,
+        cold_start: None,
     };
     let ingest = Ingest::new(
         &instruments,
@@ -123,10 +86,7 @@ fn a_warm_session_allocates_nothing() {
     let warm = messages.len() / 4;
     let mut first = None;
     for (place, (recv, message)) in messages.iter().enumerate() {
-        let before = CALLS.with(Cell::get);
-        let result = fused.on_message(0, *recv, message);
-        let calls = CALLS.with(Cell::get) - before;
-        assert_eq!(result, Ok(()));
+        let calls = allocator_calls_of(|| assert_eq!(fused.on_message(0, *recv, message), Ok(())));
         if place >= warm && calls > 0 && first.is_none() {
             first = Some((place, calls));
         }
