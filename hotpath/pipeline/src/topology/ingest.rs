@@ -95,6 +95,8 @@ pub struct IngestCounters {
     pub frames: u64,
     /// Messages received earlier than the one before; their time was held at that one's.
     pub time_reversals: u64,
+    /// Times messages were lost before they came here, for want of room.
+    pub overruns: u64,
 }
 
 /// The first group.
@@ -207,6 +209,29 @@ impl Ingest {
         self.state.latencies.record(Stage::TickToTrade, total_ns);
         if let Some(levels) = depth_levels {
             self.state.latencies.record(Stage::of_depth(levels), total_ns);
+        }
+        Ok(())
+    }
+
+    /// Messages of `source` were lost on the way here for want of room: none of its books may be used until its next snapshot. To
+    /// be called where they are missing, between the last message before them and the first after.
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownSource`].
+    #[cold]
+    pub fn on_overrun(&mut self, source: usize, out: &mut impl Crossing) -> Result<(), IngestError> {
+        let state = &mut self.state;
+        let started = state.stopwatch.start();
+        let instruments = state.sources.get(source).ok_or(IngestError::UnknownSource)?.instruments.len();
+        state.counters.overruns += 1;
+        for place in 0..instruments {
+            let id = state.sources[source].instruments[place];
+            let (seq, now) = (&mut state.seq, state.now);
+            let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, 0, event));
+            let outcome = state.markets[id.index()].book.on_overrun(&mut emit);
+            if let SyncOutcome::WentStale(_) = outcome {
+                state.after_book(id, outcome, started, started, out);
+            }
         }
         Ok(())
     }
