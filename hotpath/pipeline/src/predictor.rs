@@ -73,6 +73,19 @@ impl Predictor {
         self.model.keep_near();
     }
 
+    /// Steps so many times on nothing and puts the state back to zero: code and weights are near after it, and nothing is counted.
+    pub fn warm_up(&mut self, steps: usize) {
+        self.input.fill(0.0);
+        let regime = [0.0; REGIME_EMBEDDING];
+        for _ in 0..steps {
+            let input = StepInput { features: &self.input, dt_s: 0.0, regime: &regime };
+            // What fails here fails at the first tick too, and is counted there.
+            let _ = self.model.step(&input, &mut self.prediction);
+        }
+        self.prediction = Prediction::default();
+        self.model.reset();
+    }
+
     /// Puts the state back to zero.
     pub fn reset(&mut self) {
         self.model.reset();

@@ -1,23 +1,20 @@
 //! From the bytes of a message to an order: once warm, the hot path takes no memory and gives none back.
 
 use chronos_coldpath::{ColdConfig, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
-use chronos_exchange::{GeneratorConfig, SimulatedVenue, SimulatedVenueConfig, generate};
-use chronos_inference::{NativeModel, StepSpec, StepWeights};
-use chronos_market::decode::Feed;
-use chronos_market::decode::split_capture_line;
-use chronos_market::features::{FeatureConfig, registry};
+use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
+use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
-use chronos_market::{
-    Contract, Exchange, ExecutionReport, Frame, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Qty, Timestamp,
-};
+use chronos_market::{ExecutionReport, Frame};
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
-use chronos_pipeline::predictor::{Predictor, Scale};
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{
-    ColdLink, Fused, Ingest, IngestConfig, Observer, Source, Trade, TradeConfig, Waiting, WindowSchedule,
+    BackPressure, ColdLink, Fused, Ingest, IngestConfig, Observer, Trade, TradeConfig, Waiting, WindowSchedule,
 };
 use chronos_tests::allocation::{CountingAllocator, allocator_calls_of};
+use generated::{instrument, market, predictor, source};
+
+mod generated;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -29,31 +26,10 @@ impl Observer for Nobody {
     fn report(&mut self, _report: &ExecutionReport) {}
 }
 
-/// Receive time and message of each line, in memory before anything is counted.
-fn messages(seconds: u32) -> Vec<(Timestamp, Vec<u8>)> {
-    let mut capture = Vec::new();
-    generate(&GeneratorConfig { seconds, depth_interval_ms: 10, ..GeneratorConfig::default() }, &mut capture, &mut |_| {}).unwrap();
-    let lines = capture.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| split_capture_line(line).map(|line| (line.recv, line.message.to_vec())).unwrap()).collect()
-}
-
-fn predictor() -> Predictor {
-    let features = registry().len();
-    let spec = StepSpec { features, d_model: 32, layers: 2, d_state: 8, d_conv: 4, expand: 2, dt_rank: 4, head_hidden: 32 };
-    let scales = (0..features).map(|feature| Scale { feature, mean: 0.0, std: 1.0, clip: 5.0 }).collect();
-    Predictor::new(Box::new(NativeModel::new(&StepWeights::untrained(&spec, 1))), scales)
-}
-
 #[test]
 fn a_warm_session_allocates_nothing() {
-    let instruments = [Instrument {
-        exchange: Exchange::BinanceUsdm,
-        symbol: "BTCUSDT".into(),
-        tick: Price(PRICE_SCALE / 10),
-        lot: Qty(QTY_SCALE / 1_000),
-        contract: Contract::spot(),
-    }];
-    let messages = messages(20);
+    let instruments = [instrument()];
+    let messages = market(20, 1);
     let folder = tempfile::tempdir().unwrap();
     let windows = WindowSchedule { window_ns: 1_000_000_000, lag_ns: 100_000_000 };
     let (ends, links) = cold_links(RECORDS_CAPACITY);
@@ -61,7 +37,13 @@ fn a_warm_session_allocates_nothing() {
     let cold = ColdPath::start(ColdConfig { regime, record: None, quarantine: None, delay: None }, links).unwrap();
     let trade = Trade::new(
         &instruments,
-        TradeConfig { session: 1, limits: RiskLimits::default(), windows, is_recording: true },
+        TradeConfig {
+            session: 1,
+            limits: RiskLimits::default(),
+            windows,
+            is_recording: true,
+            back_pressure: BackPressure::default(),
+        },
         ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
@@ -75,11 +57,7 @@ fn a_warm_session_allocates_nothing() {
         verify: true,
         cold_start: None,
     };
-    let ingest = Ingest::new(
-        &instruments,
-        vec![Source { feed: Feed::Binance(Exchange::BinanceUsdm), instruments: vec![InstrumentId(0)], is_filtered: false }],
-        &config,
-    );
+    let ingest = Ingest::new(&instruments, vec![source()], &config);
     let mut fused = Fused::new(ingest, trade);
 
     // Warm: snapshot joined, first orders, a first block of parameters.

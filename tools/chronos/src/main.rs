@@ -1,6 +1,7 @@
 //! The `chronos` command: arguments and printing only, one file a subcommand.
 
 mod demo;
+mod doctor;
 mod exchange;
 mod features;
 mod inspect;
@@ -35,6 +36,8 @@ enum Command {
     Model(model::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
+    /// Look at this host: jitter, and what disturbs a hot thread, with a remedy for each
+    Doctor(doctor::Arguments),
 }
 
 /// tract allocates at every step: with this a step takes a sixteenth less, and its slowest ones much less.
@@ -42,16 +45,18 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     let result = match Arguments::parse().command {
-        Command::Replay(arguments) => replay::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Features(arguments) => features::run(&arguments),
-        Command::Model(arguments) => model::run(&arguments),
-        Command::Exchange(arguments) => exchange::run(&arguments),
+        Command::Replay(arguments) => done(replay::run(&arguments)),
+        Command::Demo(arguments) => done(demo::run(&arguments)),
+        Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Features(arguments) => done(features::run(&arguments)),
+        Command::Model(arguments) => done(model::run(&arguments)),
+        Command::Exchange(arguments) => done(exchange::run(&arguments)),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("error: {}", explained(&error));
             ExitCode::from(2)

@@ -34,6 +34,18 @@ pub(crate) struct Arguments {
     /// Cores to pin to: one when fused, two different ones (ingest, trade) when split
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cores: Option<Vec<usize>>,
+    /// Run the hot threads under SCHED_FIFO at this priority, 1 to 99 [default: the ordinary scheduler]
+    #[arg(long, value_name = "PRIORITY")]
+    fifo: Option<u8>,
+    /// Keep all memory in RAM
+    #[arg(long)]
+    lock_memory: bool,
+    /// How hot threads wait [default: auto, which spins where there is a core for every thread]
+    #[arg(long, value_enum)]
+    waiting: Option<Waiting>,
+    /// Let a copy of the hot path take so many lines before the first one counts, so that its code is warm [default: 0]
+    #[arg(long, value_name = "LINES")]
+    warm_up: Option<u64>,
     /// Compare books with every quote at an equal update id
     #[arg(long)]
     verify: bool,
@@ -73,6 +85,14 @@ pub(crate) struct Arguments {
 enum Topology {
     Fused,
     Split,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Waiting {
+    Auto,
+    Spin,
+    Yield,
+    Park,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -162,6 +182,22 @@ fn config(arguments: &Arguments) -> Result<Config> {
     }
     if let Some(cores) = &arguments.cores {
         config.topology.cores.clone_from(cores);
+    }
+    if let Some(priority) = arguments.fifo {
+        config.topology.fifo_priority = priority;
+    }
+    config.topology.lock_memory |= arguments.lock_memory;
+    if let Some(waiting) = arguments.waiting {
+        config.topology.waiting = match waiting {
+            Waiting::Auto => "auto",
+            Waiting::Spin => "spin",
+            Waiting::Yield => "yield",
+            Waiting::Park => "park",
+        }
+        .into();
+    }
+    if let Some(lines) = arguments.warm_up {
+        config.topology.warm_up_lines = lines;
     }
     if let Some(latency_us) = arguments.latency_us {
         config.venue.order_latency_us = latency_us;

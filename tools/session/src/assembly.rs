@@ -10,7 +10,7 @@ use chronos_market::Instrument;
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::predictor::Predictor;
-use chronos_pipeline::topology::{ColdLink, Ingest, IngestConfig, Source, Trade, TradeConfig, Waiting};
+use chronos_pipeline::topology::{BackPressure, ColdLink, Ingest, IngestConfig, Source, Trade, TradeConfig, Waiting};
 use std::path::Path;
 
 /// The trade group of a replay.
@@ -25,6 +25,8 @@ pub struct AssemblyOptions<'a> {
     pub record: Option<&'a Path>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
+    /// What a full ring does.
+    pub back_pressure: BackPressure,
 }
 
 /// Both groups of the hot path, and the cold path running.
@@ -77,7 +79,13 @@ pub fn assemble(
     };
     let trade = Trade::new(
         instruments,
-        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), is_recording: options.record.is_some() },
+        TradeConfig {
+            session: 1,
+            limits: config.limits(),
+            windows: config.windows(),
+            is_recording: options.record.is_some(),
+            back_pressure: options.back_pressure,
+        },
         ThresholdStrategy::new(threshold),
         SimulatedVenue::new(config.venue(), instruments)?,
         predictors,

@@ -27,7 +27,7 @@ use chronos_market::tick::TickConfig;
 use chronos_market::{NANOS_PER_MILLI, PRICE_SCALE, Qty, Timestamp};
 use chronos_pipeline::decision::ThresholdConfig;
 use chronos_pipeline::risk::RiskLimits;
-use chronos_pipeline::topology::WindowSchedule;
+use chronos_pipeline::topology::{HotThread, Waiting, WindowSchedule};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -199,6 +199,16 @@ pub struct TopologySection {
     /// Cores to pin to: one where fused; ingest's and trade's, two different ones, where split. Empty: no pinning. The cold path is
     /// never pinned.
     pub cores: Vec<usize>,
+    /// Priority of the hot threads under `SCHED_FIFO`, 1 to 99; 0 leaves them to the ordinary scheduler. Refused where the
+    /// system does not allow it.
+    pub fifo_priority: u8,
+    /// Keep all memory of the process that was once touched in RAM. Refused where the system does not allow it.
+    pub lock_memory: bool,
+    /// How hot threads wait: `spin`, `yield`, `park`, or `auto`, which spins where there is a core for every thread and parks
+    /// where not.
+    pub waiting: String,
+    /// Lines of the capture that a copy of the hot path takes before the first one counts, so that its code is warm; 0 for none.
+    pub warm_up_lines: u64,
 }
 
 /// `[parameters]`.
@@ -283,7 +293,14 @@ impl Default for VenueSection {
 
 impl Default for TopologySection {
     fn default() -> Self {
-        TopologySection { mode: "fused".into(), cores: Vec::new() }
+        TopologySection {
+            mode: "fused".into(),
+            cores: Vec::new(),
+            fifo_priority: 0,
+            lock_memory: false,
+            waiting: "auto".into(),
+            warm_up_lines: 0,
+        }
     }
 }
 
@@ -416,6 +433,9 @@ impl Config {
             "topology.cores",
             "must name one core where the mode is `fused`, two different ones where it is `split`, or none",
         )?;
+        range(self.topology.fifo_priority <= 99, "topology.fifo_priority", "must be 1 to 99, or 0 for none")?;
+        let waitings = ["auto", "spin", "yield", "park"];
+        range(waitings.contains(&self.topology.waiting.as_str()), "topology.waiting", "must be `auto`, `spin`, `yield` or `park`")?;
         range(between(self.parameters.window_ms, 1.0, 86_400_000.0), "parameters.window_ms", "must be 1 to 86400000")?;
         range(
             between(self.parameters.lag_ms, 0.0, 8.0 * self.parameters.window_ms),
@@ -502,6 +522,22 @@ impl Config {
             maker_fee_ppb: ppb(self.venue.maker_fee_bps),
             taker_fee_ppb: ppb(self.venue.taker_fee_bps),
             ..SimulatedVenueConfig::default()
+        }
+    }
+
+    /// How each hot thread asks its host to be run: ingest (everything, where fused), then trade.
+    pub(crate) fn hot_threads(&self) -> [HotThread; 2] {
+        let fifo_priority = Some(self.topology.fifo_priority).filter(|priority| *priority > 0);
+        [0, 1].map(|place| HotThread { core: self.topology.cores.get(place).copied(), fifo_priority })
+    }
+
+    /// How the hot threads of a session of so many threads wait.
+    pub(crate) fn waiting(&self, threads: usize) -> Waiting {
+        match self.topology.waiting.as_str() {
+            "spin" => Waiting::Spin,
+            "yield" => Waiting::Yield,
+            "park" => Waiting::Park,
+            _ => Waiting::for_threads(threads),
         }
     }
 
@@ -613,6 +649,8 @@ mod tests {
             ("[topology]\ncores = [0, 1]\n", "topology.cores"),
             ("[topology]\nmode = \"split\"\ncores = [1]\n", "topology.cores"),
             ("[topology]\nmode = \"split\"\ncores = [1, 1]\n", "topology.cores"),
+            ("[topology]\nfifo_priority = 100\n", "topology.fifo_priority"),
+            ("[topology]\nwaiting = \"sleep\"\n", "topology.waiting"),
             ("[model]\nengine = \"gpu\"\n", "model.engine"),
             ("[parameters]\nlag_ms = 90000.0\n", "parameters.lag_ms"),
             ("[decision]\nentry = nan\n", "decision.entry"),

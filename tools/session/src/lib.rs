@@ -2,11 +2,13 @@
 //!
 //! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them, and the [`report::Report`] says what happened, as JSON or, with
-//! the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running anything.
+//! the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running anything, and the [`doctor`]
+//! looks at the host.
 
 pub mod assembly;
 pub mod capture;
 pub mod config;
+pub mod doctor;
 pub mod features;
 pub mod format;
 pub mod html;
@@ -15,5 +17,6 @@ pub mod model;
 mod replay;
 pub mod report;
 pub mod series;
+mod warm_up;
 
 pub use replay::{Progress, ReplayOptions, Replayed, Resync, SessionError, replay};

@@ -7,6 +7,7 @@ use crate::html::{LatencyCurve, latency_curves};
 use crate::model::{ChosenModel, ModelError};
 use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
+use crate::warm_up::WarmUp;
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
@@ -15,7 +16,7 @@ use chronos_pipeline::decision::ThresholdStrategy;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    Fused, Ingest, IngestError, PinError, Split, SplitError, TradeError, Waiting, available_cores, pin_current_thread,
+    BackPressure, Fused, HostError, Ingest, IngestError, Split, SplitError, TradeError, Waiting, available_cores, lock_memory,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -101,9 +102,22 @@ pub enum SessionError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A core.
-    #[error("{0}; `--cores` takes the numbers of cores this process may use")]
-    Pin(#[from] PinError),
+    /// The host did not give what was asked of it.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A thread that never gives its core away and one it waits for would share it.
+    #[error(
+        "under SCHED_FIFO a thread that waits by `{waiting}` keeps its core from all others, and there are {cores} cores for \
+         {threads} threads; set `topology.waiting` to `park`, or leave `topology.fifo_priority` at 0"
+    )]
+    Starving {
+        /// How threads would wait.
+        waiting: String,
+        /// Cores there are.
+        cores: usize,
+        /// Threads there would be.
+        threads: usize,
+    },
     /// The trade thread.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -128,8 +142,12 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let model = ChosenModel::of(config)?;
     let mut notices = Vec::new();
     let is_split = config.topology.mode == "split";
-    let waiting = Waiting::for_threads(if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 });
-    if is_split && waiting == Waiting::Park {
+    let threads = if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 };
+    let waiting = config.waiting(threads);
+    if config.topology.fifo_priority > 0 && waiting != Waiting::Park && available_cores() < threads {
+        return Err(SessionError::Starving { waiting: config.topology.waiting.clone(), cores: available_cores(), threads });
+    }
+    if is_split && waiting == Waiting::Park && available_cores() < threads {
         notices.push(format!(
             "split: {} cores for {SPLIT_THREADS} threads, so threads park instead of spinning; latency is to be quoted fused",
             available_cores()
@@ -148,11 +166,26 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
-    let options_of_groups =
-        AssemblyOptions { verify: options.verify, record: options.record.as_deref(), cold_delay: options.cold_delay };
+    let options_of_groups = AssemblyOptions {
+        verify: options.verify,
+        record: options.record.as_deref(),
+        cold_delay: options.cold_delay,
+        back_pressure: BackPressure::Lossless,
+    };
+    if config.topology.lock_memory {
+        lock_memory()?;
+    }
+    // Both cold paths are started before this thread becomes a hot one, whose core and priority they would inherit.
+    let warm_up = WarmUp::prepare(&options.paths, config, &model, waiting)?;
     let Assembly { ingest, trade, cold, mut quarantine, engine } =
         assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options_of_groups)?;
+    let [first, _] = config.hot_threads();
+    let hot = first.enter()?;
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
+    if let Some(warm_up) = warm_up {
+        warm_up.run()?;
+    }
+    hot.begin();
     let mut counted = Counted::default();
     let started = Instant::now();
     let mut replaying = Replaying { driver: &mut driver, counted: &mut counted, quarantine: &mut quarantine, options };
@@ -161,6 +194,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     progress(Progress::of(&capture, counted.lines));
     let (ingest, trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
+    drop(hot);
     counted.malformed += ingest.end_errors().len() as u64;
     notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
     if let Some(messages) = config.cold_start() {
@@ -210,14 +244,13 @@ enum Driver {
 
 impl Driver {
     fn start(ingest: Ingest, trade: ReplayTrade, config: &Config, waiting: Waiting) -> Result<Driver, SessionError> {
-        let cores = &config.topology.cores;
-        if let Some(core) = cores.first() {
-            pin_current_thread(*core)?;
-        }
+        let [_, second] = config.hot_threads();
         if config.topology.mode == "split" {
-            Ok(Driver::Split(Box::new(Split::start(ingest, trade, cores.get(1).copied(), waiting)?)))
+            Ok(Driver::Split(Box::new(Split::start(ingest, trade, second, waiting)?)))
         } else {
-            Ok(Driver::Fused(Box::new(Fused::new(ingest, trade))))
+            let mut fused = Box::new(Fused::new(ingest, trade));
+            fused.warm_up();
+            Ok(Driver::Fused(fused))
         }
     }
 
@@ -360,8 +393,14 @@ fn report(
         pnl_quote: quote(account.pnl_quote() - account.fees_quote()),
         fees_quote: quote(account.fees_quote()),
         digest: trade.digest(),
-        frames_skipped: 0,
-        dropped: BTreeMap::from([("intents", trade.intents_dropped()), ("quarantine", counted.quarantine_dropped)]),
+        frames_skipped: traded.frames_skipped,
+        dropped: BTreeMap::from([
+            ("intents", trade.intents_dropped()),
+            ("quarantine", counted.quarantine_dropped),
+            ("telemetry", traded.telemetry_dropped),
+            ("samples", traded.samples_dropped),
+            ("windows", traded.windows_dropped),
+        ]),
         messages_per_s: if wall_s > 0.0 { counted.lines as f64 / wall_s } else { 0.0 },
         wall_s,
         latency_ns: BTreeMap::new(),

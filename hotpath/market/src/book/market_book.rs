@@ -156,6 +156,19 @@ impl MarketBook {
         }
     }
 
+    /// Messages were lost before they came here, for want of room: as [`MarketBook::resync`], and told as an overrun.
+    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+        match self {
+            MarketBook::Empty { has_begun } => {
+                *has_begun = false;
+                SyncOutcome::Unused
+            }
+            MarketBook::Depth(book) => book.on_overrun(emit),
+            MarketBook::Stream(book) => book.on_overrun(emit),
+            MarketBook::Orders(book) => book.on_overrun(emit),
+        }
+    }
+
     /// Whether the book may be used.
     #[inline]
     pub fn state(&self) -> BookState {
@@ -223,7 +236,7 @@ impl MarketBook {
 mod tests {
     use super::*;
     use crate::decode::{LevelChange, Link, OrderAction, RestingOrder};
-    use crate::event::Side;
+    use crate::event::{EventKind, Side};
     use crate::fixed::{Price, Qty};
     use crate::frame::StaleReason;
 
@@ -273,6 +286,33 @@ mod tests {
             let mut market = MarketBook::new();
             feed.iter().for_each(|feed| assert_eq!(market.on_feed(feed, &mut |_| {}), SyncOutcome::Unused));
             assert_eq!((market.on_order(&order(), &mut |_| {}), market.state()), (outcome, state));
+        }
+    }
+
+    #[test]
+    fn a_book_of_any_kind_is_stale_after_an_overrun_and_comes_back_with_the_next_snapshot() {
+        let mut none = |_: BookEvent| {};
+        let levels = level(1);
+        let snapshot = SnapshotMessage { symbol: None, last_id: 5, exchange_ns: 0, levels: &levels };
+        let next = SnapshotMessage { last_id: 9, ..snapshot };
+        let depth = DepthMessage { symbol: "X", first_id: 5, final_id: 6, previous_id: None, exchange_ns: 0, levels: &levels };
+        let beyond = DepthMessage { first_id: 9, final_id: 10, ..depth };
+        let orders = OrderSnapshotMessage { symbol: None, link: Link::None, exchange_ns: 0, orders: &[] };
+        let of_changes = [Message::Snapshot(snapshot), Message::Depth(depth), Message::Snapshot(next), Message::Depth(beyond)];
+        let in_one_stream = [Message::Book(book(&levels)), Message::Book(book(&levels))];
+        let of_orders = [Message::OrderSnapshot(orders), Message::OrderSnapshot(orders)];
+        for messages in [&of_changes[..], &in_one_stream, &of_orders] {
+            let (before, after) = messages.split_at(messages.len() / 2);
+            let mut market = MarketBook::new();
+            before.iter().for_each(|message| _ = market.on_message(message, &mut none));
+            assert_eq!(market.state(), BookState::Synced);
+            let mut events = Vec::new();
+            let outcome = market.on_overrun(&mut |event| events.push(event.kind));
+            assert_eq!((outcome, market.counters().overruns), (SyncOutcome::WentStale(StaleReason::Overrun), 1));
+            assert_eq!((market.state(), &events[..]), (BookState::Stale(StaleReason::Overrun), &[EventKind::BookStale][..]));
+            assert!(!matches!(market.on_overrun(&mut none), SyncOutcome::WentStale(_)), "it is so already");
+            after.iter().for_each(|message| _ = market.on_message(message, &mut none));
+            assert_eq!(market.state(), BookState::Synced);
         }
     }
 

@@ -215,6 +215,18 @@ impl OrderSync {
         if self.phase == Phase::Synced {
             return self.go_stale(StaleReason::Reset, emit);
         }
+        self.wait_for_snapshot()
+    }
+
+    /// Messages were lost before they came here, for want of room: as [`resync`](Self::resync), and told as an overrun.
+    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+        if self.phase == Phase::Synced {
+            return self.go_stale(StaleReason::Overrun, emit);
+        }
+        self.wait_for_snapshot()
+    }
+
+    fn wait_for_snapshot(&mut self) -> SyncOutcome {
         self.pending.clear();
         self.phase = Phase::Waiting;
         SyncOutcome::Unused

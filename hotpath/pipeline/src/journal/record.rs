@@ -30,7 +30,7 @@ pub enum RecordKind {
     Timer = 4,
     /// The trading state changed: the new state u8.
     State = 5,
-    /// A frame was skipped: its seq u64.
+    /// A frame was skipped: its seq u64, its instrument u16.
     Skip = 6,
 }
 

@@ -57,6 +57,18 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         self.ingest.on_message(source, raw, &mut Inline { trade: &mut self.trade })
     }
 
+    /// Messages of `source` were lost on the way here for want of room, noticed at `recv`: see [`Ingest::on_overrun`].
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownSource`].
+    #[cold]
+    pub fn on_overrun(&mut self, source: usize, recv: Timestamp) -> Result<(), IngestError> {
+        self.advance(recv);
+        let result = self.ingest.on_overrun(source, &mut Inline { trade: &mut self.trade });
+        self.flush();
+        result
+    }
+
     /// Third step: what may wait until the decision is made, see [`Trade::flush`].
     #[inline]
     pub fn flush(&mut self) {
@@ -67,6 +79,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
     #[inline]
     pub fn idle(&mut self) {
         self.trade.idle();
+    }
+
+    /// To be called before the first message: see [`Trade::warm_up`].
+    pub fn warm_up(&mut self) {
+        self.trade.warm_up();
     }
 
     /// The first group.

@@ -99,6 +99,8 @@ pub struct IngestCounters {
     pub frames: u64,
     /// Messages received earlier than the one before; their time was held at that one's.
     pub time_reversals: u64,
+    /// Times messages were lost before they came here, for want of room.
+    pub overruns: u64,
 }
 
 /// The first group.
@@ -229,6 +231,29 @@ impl Ingest {
         if let outcome @ SyncOutcome::WentStale(_) = market.book.resync(&mut emit) {
             state.after_book(instrument, outcome, started, started, out);
         }
+    }
+
+    /// Messages of `source` were lost on the way here for want of room: none of its books may be used until its next snapshot. To
+    /// be called where they are missing, between the last message before them and the first after.
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownSource`].
+    #[cold]
+    pub fn on_overrun(&mut self, source: usize, out: &mut impl Crossing) -> Result<(), IngestError> {
+        let state = &mut self.state;
+        let started = state.stopwatch.start();
+        let instruments = state.sources.get(source).ok_or(IngestError::UnknownSource)?.instruments.len();
+        state.counters.overruns += 1;
+        for place in 0..instruments {
+            let id = state.sources[source].instruments[place];
+            let (seq, now) = (&mut state.seq, state.now);
+            let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, 0, event));
+            let outcome = state.markets[id.index()].book.on_overrun(&mut emit);
+            if let SyncOutcome::WentStale(_) = outcome {
+                state.after_book(id, outcome, started, started, out);
+            }
+        }
+        Ok(())
     }
 
     /// Takes what decoders still hold: there is no more to come. A feed of packets keeps those that came too early. What of it cannot be

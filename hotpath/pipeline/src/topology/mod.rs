@@ -3,19 +3,26 @@
 //! [`Ingest`] (decode, sync, book, features) and [`Trade`] (inference, decision, risk, journal, venue) are plain structs. [`Fused`]
 //! runs both on the calling thread, message by message, to completion; [`Split`] runs [`Trade`] on a thread of its own behind one
 //! pair of rings. What crosses is self-contained and goes one way, and both drivers show `Trade` the same events and frames in the
-//! same order, so both give the same orders.
+//! same order, so both give the same orders. [`BackPressure`] says what happens where one part is slower than the one before it,
+//! [`HotThread`] what a thread asks of its host, [`Waiting`] how it waits.
 
+mod back_pressure;
+mod cold_link;
 mod fused;
+mod hot_thread;
 mod ingest;
-mod pinning;
 mod split;
 mod trade;
+mod waiting;
 
+pub use back_pressure::{BackPressure, Reapplied, SkippedFrame};
+pub use cold_link::ColdLink;
 pub use fused::Fused;
+pub use hot_thread::{Entered, HostError, HotThread, available_cores, lock_memory, pin_current_thread};
 pub use ingest::{Ingest, IngestConfig, IngestCounters, IngestError, Source};
-pub use pinning::{PinError, Waiting, available_cores, pin_current_thread};
 pub use split::{Split, SplitError};
-pub use trade::{ColdLink, Observer, Trade, TradeConfig, TradeCounters, TradeError, WindowSchedule};
+pub use trade::{Observer, Trade, TradeConfig, TradeCounters, TradeError, WindowSchedule};
+pub use waiting::{SLEEP_US_MAX, SLEEP_US_MIN, SPINS, Waiting, YIELDS};
 
 use crate::stopwatch::Started;
 use chronos_market::{Frame, MarketEvent};

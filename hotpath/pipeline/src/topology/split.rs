@@ -1,16 +1,18 @@
 //! The trade group on a thread of its own, behind one pair of rings.
 //!
 //! Events and frames travel in two rings. A frame belongs after the event it names (`frame.seq`) and before the next one; it is
-//! pushed in that order, so whoever sees an event beyond it also sees the frame. Both rings are lossless in a replay: a full one
-//! makes the ingest side wait.
+//! pushed in that order, so whoever sees an event beyond it also sees the frame. Both rings are lossless: a full one makes the
+//! ingest side wait. Where the session is live, the trade side skips a frame when it comes to its place and a newer one of the same
+//! instrument is in the ring already ([`BackPressure`]); so a skip has a place in the order of things, like all else.
 
-use super::{Crossing, Ingest, IngestError, Observer, PinError, Trade, Waiting, pin_current_thread};
+use super::hot_thread::touch_ring;
+use super::{BackPressure, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Trade, Waiting};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 /// Events in flight.
@@ -19,10 +21,12 @@ const EVENTS_MAX: usize = 65_536;
 const FRAMES_MAX: usize = 1_024;
 
 /// The trade thread is gone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum SplitError {
-    /// It could not be started, or pinned.
-    Pin(PinError),
+    /// The system gives no thread.
+    Spawn(std::io::Error),
+    /// The host did not give what was asked for it.
+    Host(HostError),
     /// It panicked.
     Panicked,
 }
@@ -30,7 +34,8 @@ pub enum SplitError {
 impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SplitError::Pin(error) => error.fmt(f),
+            SplitError::Spawn(error) => write!(f, "cannot start the trade thread: {error}"),
+            SplitError::Host(error) => error.fmt(f),
             SplitError::Panicked => f.write_str("the trade thread ended unexpectedly; this is a defect"),
         }
     }
@@ -43,7 +48,7 @@ pub struct Split<S, V, O> {
     ingest: Ingest,
     rings: Rings,
     shared: Arc<Shared>,
-    thread: JoinHandle<Result<Trade<S, V, O>, SplitError>>,
+    thread: JoinHandle<Trade<S, V, O>>,
 }
 
 struct Rings {
@@ -65,27 +70,38 @@ where
     V: Venue + Send + 'static,
     O: Observer + Send + 'static,
 {
-    /// Starts the trade thread, pinned to `core` where one is given.
+    /// Starts the trade thread as `host` says and waits until it is ready and its models are warm ([`Trade::warm_up`]).
     ///
     /// # Errors
-    /// [`SplitError::Panicked`] where the system gives no thread.
+    /// [`SplitError`] where there is no thread to be had, or the host refuses what it asks for.
     pub fn start(
         ingest: Ingest,
-        trade: Trade<S, V, O>,
-        core: Option<usize>,
+        mut trade: Trade<S, V, O>,
+        host: HotThread,
         waiting: Waiting,
     ) -> Result<Split<S, V, O>, SplitError> {
-        let (events, events_in) = rtrb::RingBuffer::new(EVENTS_MAX);
-        let (frames, frames_in) = rtrb::RingBuffer::new(FRAMES_MAX);
+        let (mut events, events_in) = rtrb::RingBuffer::new(EVENTS_MAX);
+        let (mut frames, frames_in) = rtrb::RingBuffer::new(FRAMES_MAX);
+        touch_ring(&mut events);
+        touch_ring(&mut frames);
         let shared = Arc::new(Shared { has_stopped: AtomicBool::new(false), end: AtomicI64::new(i64::MIN) });
         let theirs = Arc::clone(&shared);
+        let (ready, is_ready) = mpsc::sync_channel(1);
         let run = move || {
-            if let Some(core) = core {
-                pin_current_thread(core).map_err(SplitError::Pin)?;
+            // A failure to tell is one of whoever started this, who is gone then.
+            let (entered, told) = match host.enter() {
+                Ok(entered) => (Some(entered), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            trade.warm_up();
+            let _ = ready.send(told);
+            if let Some(entered) = &entered {
+                entered.begin();
             }
-            Ok(follow(trade, events_in, frames_in, &theirs, waiting))
+            follow(trade, events_in, frames_in, &theirs, waiting)
         };
-        let thread = std::thread::Builder::new().name("chronos-trade".into()).spawn(run).map_err(|_| SplitError::Panicked)?;
+        let thread = std::thread::Builder::new().name("chronos-trade".into()).spawn(run).map_err(SplitError::Spawn)?;
+        is_ready.recv().map_err(|_| SplitError::Panicked)?.map_err(SplitError::Host)?;
         Ok(Split { ingest, rings: Rings { events, frames, waiting }, shared, thread })
     }
 
@@ -109,6 +125,21 @@ where
         self.ingest.on_message(source, raw, &mut self.rings)
     }
 
+    /// Messages of `source` were lost on the way here for want of room, noticed at `recv`: see [`Ingest::on_overrun`].
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownSource`].
+    #[cold]
+    pub fn on_overrun(&mut self, source: usize, recv: Timestamp) -> Result<(), IngestError> {
+        self.ingest.advance(recv, &mut self.rings);
+        self.ingest.on_overrun(source, &mut self.rings)
+    }
+
+    /// The first group.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
     /// Whether the trade thread has stopped early; [`Split::finish`] tells why.
     #[inline]
     pub fn has_stopped(&self) -> bool {
@@ -118,12 +149,12 @@ where
     /// Ends the session and gives the groups back.
     ///
     /// # Errors
-    /// [`SplitError`] where the trade thread could not be pinned or panicked.
+    /// [`SplitError::Panicked`] where the trade thread did.
     pub fn finish(mut self) -> Result<(Ingest, Trade<S, V, O>), SplitError> {
         self.ingest.finish(&mut self.rings);
         self.shared.end.store(self.ingest.now().0, Ordering::Release);
         drop(self.rings);
-        let trade = self.thread.join().map_err(|_| SplitError::Panicked)??;
+        let trade = self.thread.join().map_err(|_| SplitError::Panicked)?;
         Ok((self.ingest, trade))
     }
 }
@@ -163,6 +194,7 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
     shared: &Shared,
     waiting: Waiting,
 ) -> Trade<S, V, O> {
+    let is_live = trade.back_pressure() == BackPressure::Live;
     let mut last_seq = 0;
     let mut idle = 0u32;
     loop {
@@ -172,8 +204,11 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
         // Seen after the event, so a frame that belongs before it is there.
         let frame_is_next = frames.peek().is_ok_and(|(frame, _)| frame.seq <= last_seq);
         if frame_is_next {
-            if let Ok((frame, started)) = frames.pop() {
-                trade.on_frame(&frame, started);
+            let has_newer = is_live && has_newer(&mut frames);
+            match frames.pop() {
+                Ok((frame, _)) if has_newer => trade.skip_frame(&frame),
+                Ok((frame, started)) => trade.on_frame(&frame, started),
+                Err(_) => {}
             }
         } else if next_event {
             if let Ok(event) = events.pop() {
@@ -200,4 +235,15 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
             return trade;
         }
     }
+}
+
+/// Whether the ring holds a newer frame of the first one's instrument.
+fn has_newer(frames: &mut rtrb::Consumer<(Frame, Started)>) -> bool {
+    let waiting = frames.slots();
+    let Ok(chunk) = frames.read_chunk(waiting) else { return false };
+    let (one, two) = chunk.as_slices();
+    let mut instruments = one.iter().chain(two).map(|(frame, _)| frame.instrument);
+    let first = instruments.next();
+    // The chunk is dropped without a commit: nothing was taken.
+    instruments.any(|instrument| Some(instrument) == first)
 }

@@ -1,6 +1,8 @@
 //! The second group: inference, decision, risk, journal, venue.
 
-use super::Waiting;
+use super::cold_link::Sent;
+use super::hot_thread::touch_ring;
+use super::{BackPressure, ColdLink, Reapplied, SkippedFrame};
 use crate::account::Account;
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
@@ -29,6 +31,8 @@ pub struct TradeConfig {
     pub windows: WindowSchedule,
     /// Whether market events and telemetry go to the cold path, to be recorded.
     pub is_recording: bool,
+    /// What a full ring does.
+    pub back_pressure: BackPressure,
 }
 
 /// Event-time windows: what is learnt from `[k * window_ns, (k + 1) * window_ns)` takes effect `lag_ns` after its end.
@@ -48,20 +52,10 @@ impl Default for WindowSchedule {
 
 /// Most windows ended and not yet in effect.
 const WINDOWS_MAX: usize = 10;
+/// Steps of each model before the first tick.
+const WARM_UP_STEPS: usize = 8;
 /// Market events kept for the venue until the decision they lead to is made.
 const DEFERRED_MAX: usize = 4_096;
-
-/// The hot side's ends of the rings to and from the cold path.
-pub struct ColdLink {
-    /// Records, lossless: a full ring makes this side wait.
-    pub records: rtrb::Producer<ColdRecord>,
-    /// Parameter blocks, one for each window that was ended.
-    pub blocks: rtrb::Consumer<Box<ParameterBlock>>,
-    /// Blocks that are no longer in force, so that this side never frees.
-    pub retired: rtrb::Producer<Box<ParameterBlock>>,
-    /// How to wait.
-    pub waiting: Waiting,
-}
 
 /// Sees what happens, after the latency that is measured. For reports and plots; it must not feed back.
 pub trait Observer {
@@ -88,6 +82,14 @@ pub struct TradeCounters {
     pub venue_rejects: u64,
     /// Parameter blocks put in force.
     pub parameters: u64,
+    /// Decision ticks skipped because a newer one was at hand.
+    pub frames_skipped: u64,
+    /// Records for the cold path that found no room, and nothing depends on.
+    pub telemetry_dropped: u64,
+    /// Samples that found no room: parameters were made without them, and a replay makes others.
+    pub samples_dropped: u64,
+    /// Windows whose end found no room: no parameters came of them.
+    pub windows_dropped: u64,
 }
 
 /// What stops a session.
@@ -133,6 +135,10 @@ pub struct Trade<S, V, O> {
     /// Index of the window that has samples and has not ended.
     open_window: Option<i64>,
     ended_windows: VecDeque<Window>,
+    /// What the live session that this one replays left out or did late.
+    reapplied: Option<Reapplied>,
+    /// Logical time of skipped ticks that each instrument's model has still to be told, in nanoseconds.
+    skipped_ns: Vec<i64>,
     deferred: Vec<MarketEvent>,
     observed: Option<(Frame, DecisionTelemetry)>,
     out: OrderBuffer,
@@ -158,6 +164,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         cold: ColdLink,
         observer: O,
     ) -> Trade<S, V, O> {
+        let mut cold = cold;
+        touch_ring(&mut cold.records);
         Trade {
             strategy,
             venue,
@@ -175,6 +183,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             timers: Vec::with_capacity(TIMERS_MAX),
             open_window: None,
             ended_windows: VecDeque::with_capacity(WINDOWS_MAX),
+            reapplied: None,
+            skipped_ns: vec![0; instruments.len()],
             deferred: Vec::with_capacity(DEFERRED_MAX),
             observed: None,
             out: OrderBuffer::new(),
@@ -185,6 +195,24 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             error: None,
             stopwatch: Stopwatch::new(),
             latencies: Latencies::new(),
+        }
+    }
+
+    /// Makes this a replay of a live session: what that one left out is left out again, and what it did late is done then.
+    pub fn reapply(&mut self, reapplied: Reapplied) {
+        self.reapplied = Some(reapplied);
+    }
+
+    /// What a full ring does.
+    pub fn back_pressure(&self) -> BackPressure {
+        self.config.back_pressure
+    }
+
+    /// Steps every model some times on nothing and puts its state back to zero, so that its code and its weights are near when the
+    /// first tick comes. To be called before the first event: nothing of what follows is different for it.
+    pub fn warm_up(&mut self) {
+        for predictor in &mut self.predictors {
+            predictor.warm_up(WARM_UP_STEPS);
         }
     }
 
@@ -200,9 +228,14 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             let venue = self.venue.next_due().unwrap_or(Timestamp::MAX);
             let timer = self.timers.first().map_or(Timestamp::MAX, |timer| timer.0);
             let window_end = self.open_window_end().unwrap_or(Timestamp::MAX);
-            let parameters = self.ended_windows.front().map_or(Timestamp::MAX, |window| window.effective);
+            let parameters = self.parameters_due();
             let due = venue.min(timer).min(window_end).min(parameters);
             if due > until {
+                if self.has_late_block(until) {
+                    self.now = self.now.max(until);
+                    self.take_parameters();
+                    continue;
+                }
                 break;
             }
             self.now = self.now.max(due);
@@ -243,6 +276,17 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     /// Takes a decision tick that began at `started`.
     #[inline]
     pub fn on_frame(&mut self, frame: &Frame, started: Started) {
+        if self.reapplied.as_mut().is_some_and(|reapplied| reapplied.skips(frame)) {
+            return self.skip_frame(frame);
+        }
+        let later;
+        let frame = match self.take_skipped_ns(frame) {
+            0 => frame,
+            ns => {
+                later = Frame { elapsed_ns: frame.elapsed_ns + ns, ..*frame };
+                &later
+            }
+        };
         self.advance(Timestamp(frame.recv_ns));
         if self.observed.is_some() {
             self.observe();
@@ -284,6 +328,22 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.latencies.record(Stage::DecisionTick, tick_ns);
         let (recv, instrument, seq) = (self.now, frame.instrument, frame.seq);
         self.observed = Some((*frame, DecisionTelemetry { recv, instrument, seq, inference_ns, tick_ns }));
+    }
+
+    /// Passes over a decision tick in whose place a newer one is dealt with. It counts as a tick of warming up, and the next step's
+    /// elapsed time covers it.
+    #[cold]
+    pub fn skip_frame(&mut self, frame: &Frame) {
+        self.advance(Timestamp(frame.recv_ns));
+        if self.observed.is_some() {
+            self.observe();
+        }
+        self.counters.frames_skipped += 1;
+        let skipped_ns = self.take_skipped_ns(frame);
+        if let Some(ns) = self.skipped_ns.get_mut(frame.instrument.index()) {
+            *ns = skipped_ns.saturating_add(frame.elapsed_ns);
+        }
+        self.journal_record(RecordKind::Skip, self.now.0, &SkippedFrame::of(frame).to_bytes());
     }
 
     /// Keeps the models in the core's cache, a part with each call: for a thread that waits. (A step whose weights another process
@@ -401,6 +461,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
+    /// Elapsed time of skipped ticks before this one; none across a reset, after which elapsed time begins anew.
+    #[inline]
+    fn take_skipped_ns(&mut self, frame: &Frame) -> i64 {
+        let skipped = self.skipped_ns.get_mut(frame.instrument.index()).map_or(0, std::mem::take);
+        if frame.elapsed_ns == 0 { 0 } else { skipped }
+    }
+
     fn take_reports(&mut self, until: Timestamp) {
         self.reports.clear();
         self.venue.poll(until, &mut self.reports);
@@ -435,8 +502,38 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         let Some(index) = self.open_window.take() else { return };
         let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
         let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
-        self.ended_windows.push_back(window);
-        self.send_cold(ColdRecord::WindowEnd(window));
+        // A replay has as many as it takes: it may be one of a session whose blocks were late.
+        if self.config.back_pressure == BackPressure::Live && self.ended_windows.len() == WINDOWS_MAX {
+            self.counters.windows_dropped += 1;
+        } else if self.send_cold(ColdRecord::WindowEnd(window)) {
+            self.ended_windows.push_back(window);
+        }
+    }
+
+    /// When the next block takes effect, if it can then.
+    #[inline]
+    fn parameters_due(&self) -> Timestamp {
+        let Some(window) = self.ended_windows.front() else { return Timestamp::MAX };
+        match (self.config.back_pressure, &self.reapplied) {
+            (BackPressure::Live, _) if window.effective <= self.now || self.cold.blocks.is_empty() => Timestamp::MAX,
+            // The time of one that never took effect is when there is nothing to wait for any more.
+            (BackPressure::Lossless, Some(reapplied)) => reapplied.parameters_at(window.index).unwrap_or(window.effective),
+            _ => window.effective,
+        }
+    }
+
+    /// Whether a block was due by `until`, had not come then, and is here now. Nothing else is due when this is asked, so that its
+    /// place in the order of things is told by its time alone.
+    #[inline]
+    fn has_late_block(&mut self, until: Timestamp) -> bool {
+        let is_due = self.ended_windows.front().is_some_and(|window| window.effective <= until);
+        if !is_due || self.config.back_pressure == BackPressure::Lossless {
+            return false;
+        }
+        if self.cold.blocks.is_empty() && self.cold.blocks.is_abandoned() {
+            self.stop(TradeError::ColdPathLost);
+        }
+        !self.cold.blocks.is_empty()
     }
 
     fn take_parameters(&mut self) {
@@ -459,6 +556,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if block.window != window {
             self.stop(TradeError::WrongBlock);
             return;
+        }
+        if let Some(reapplied) = &mut self.reapplied {
+            if reapplied.parameters_at(window.index).is_none() {
+                let _ = self.cold.retired.push(block);
+                return;
+            }
+            reapplied.parameters_taken();
         }
         let retired = std::mem::replace(&mut self.parameters, block);
         // The ring back has room for every block there is; one lost with the cold path is freed here, after the session.
@@ -582,19 +686,18 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.error.get_or_insert(error);
     }
 
+    /// `false` where the cold path will not see it.
     #[inline]
-    fn send_cold(&mut self, record: ColdRecord) {
-        let mut record = record;
-        let mut idle = 0;
-        while let Err(rtrb::PushError::Full(back)) = self.cold.records.push(record) {
-            if self.cold.records.is_abandoned() {
-                self.stop(TradeError::ColdPathLost);
-                return;
-            }
-            record = back;
-            self.cold.waiting.pause(idle);
-            idle = idle.saturating_add(1);
+    fn send_cold(&mut self, record: ColdRecord) -> bool {
+        let sent = self.cold.send(record, self.config.back_pressure);
+        match (sent, record) {
+            (Sent::Yes, _) => {}
+            (Sent::Lost, _) => self.stop(TradeError::ColdPathLost),
+            (Sent::Dropped, ColdRecord::WindowEnd(_)) => self.counters.windows_dropped += 1,
+            (Sent::Dropped, ColdRecord::Sample { .. }) => self.counters.samples_dropped += 1,
+            (Sent::Dropped, _) => self.counters.telemetry_dropped += 1,
         }
+        sent == Sent::Yes
     }
 
     /// The sample for the regime, and the observer's turn.

@@ -1,0 +1,519 @@
+//! Each rule of back-pressure, with a stage that is as slow as the test wants: it stands at a gate until the test opens it.
+
+use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
+use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
+use chronos_market::features::FeatureConfig;
+use chronos_market::tick::TickConfig;
+use chronos_market::{
+    BookState, ColdRecord, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, ParameterBlock, Price, Qty,
+    Side, StaleReason, Timestamp, Window,
+};
+use chronos_pipeline::account::AccountView;
+use chronos_pipeline::decision::{Input, OrderBuffer, Strategy, ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::journal::{MappedJournal, RecordKind, read_record};
+use chronos_pipeline::risk::RiskLimits;
+use chronos_pipeline::stopwatch::Started;
+use chronos_pipeline::topology::{
+    BackPressure, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Reapplied, Source, Split, Trade,
+    TradeConfig, TradeCounters, Waiting, WindowSchedule,
+};
+use generated::{instrument, market, predictor, source};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+
+mod generated;
+
+/// Windows short enough for some to end in a few seconds.
+const WINDOWS: WindowSchedule = WindowSchedule { window_ns: 500_000_000, lag_ns: 100_000_000 };
+
+/// A place where a stage stands until it may go on.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// The slow stage: tells that it is here, and waits.
+    fn stand(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.0 = true;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| !state.1).unwrap());
+    }
+
+    fn wait_until_reached(&self) {
+        drop(self.changed.wait_while(self.state.lock().unwrap(), |state| !state.0).unwrap());
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Trades by the threshold, and stands at the gate with its first decision.
+struct Gated {
+    inner: ThresholdStrategy,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Strategy for Gated {
+    fn on_input(&mut self, now: Timestamp, input: Input<'_>, view: &AccountView<'_>, out: &mut OrderBuffer) {
+        if let (Input::Decision(..), Some(gate)) = (input, self.gate.take()) {
+            gate.stand();
+        }
+        self.inner.on_input(now, input, view, out);
+    }
+}
+
+/// What the trade group dealt with.
+#[derive(Default)]
+struct Seen {
+    frames: Vec<(u64, InstrumentId)>,
+}
+
+impl Observer for Seen {
+    fn frame(&mut self, frame: &Frame, _net_quote: i128) {
+        self.frames.push((frame.seq, frame.instrument));
+    }
+
+    fn report(&mut self, _report: &ExecutionReport) {}
+}
+
+type Group = Trade<Gated, SimulatedVenue, Seen>;
+
+/// A generated market, and sessions of it.
+struct Market {
+    instruments: Vec<Instrument>,
+    source: Source,
+    messages: Vec<(Timestamp, Vec<u8>)>,
+    folder: tempfile::TempDir,
+}
+
+impl Market {
+    fn new(seconds: u32, symbols: u16) -> Market {
+        let instruments: Vec<Instrument> = (1..=symbols)
+            .map(|number| Instrument {
+                symbol: if number == 1 { "BTCUSDT".into() } else { format!("SIM{number}USDT") },
+                ..instrument()
+            })
+            .collect();
+        let source = Source { instruments: (0..symbols).map(InstrumentId).collect(), ..source() };
+        Market { instruments, source, messages: market(seconds, symbols), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn ingest(&self) -> Ingest {
+        let config = IngestConfig {
+            tick: TickConfig { warmup_ticks: 20, ..TickConfig::default() },
+            features: FeatureConfig::default(),
+            verify: true,
+        };
+        Ingest::new(&self.instruments, vec![self.source.clone()], &config)
+    }
+
+    fn journal(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn trade(&self, back_pressure: BackPressure, gate: Option<&Arc<Gate>>, cold: ColdLink, journal: &str) -> Group {
+        let threshold = ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() };
+        Trade::new(
+            &self.instruments,
+            TradeConfig { session: 1, limits: RiskLimits::default(), windows: WINDOWS, is_recording: true, back_pressure },
+            Gated { inner: ThresholdStrategy::new(threshold), gate: gate.cloned() },
+            SimulatedVenue::new(SimulatedVenueConfig::default(), &self.instruments).unwrap(),
+            self.instruments.iter().map(|_| predictor()).collect(),
+            Some(MappedJournal::create(&self.journal(journal), 4 << 20).unwrap()),
+            cold,
+            Seen::default(),
+        )
+    }
+
+    /// A lossless replay on one core, of a live session where one is given.
+    fn replay(&self, journal: &str, reapplied: Option<Reapplied>) -> (Ingest, Group) {
+        let (link, handle, _quarantine) = running_cold();
+        let mut trade = self.trade(BackPressure::Lossless, None, link, journal);
+        if let Some(reapplied) = reapplied {
+            trade.reapply(reapplied);
+        }
+        let mut fused = Fused::new(self.ingest(), trade);
+        for (recv, message) in &self.messages {
+            fused.on_message(0, *recv, message).unwrap();
+        }
+        let parts = fused.finish();
+        drop(handle);
+        parts
+    }
+
+    /// Every frame that ingest makes, in order.
+    fn frames(&self) -> Vec<(u64, InstrumentId)> {
+        let (mut ingest, mut told) = (self.ingest(), Told::default());
+        for (recv, message) in &self.messages {
+            ingest.advance(*recv, &mut told);
+            ingest.on_message(0, message, &mut told).unwrap();
+        }
+        told.frames.iter().map(|frame| (frame.seq, frame.instrument)).collect()
+    }
+}
+
+/// What ingest hands on.
+#[derive(Default)]
+struct Told {
+    events: Vec<MarketEvent>,
+    frames: Vec<Frame>,
+}
+
+impl Crossing for Told {
+    fn event(&mut self, event: &MarketEvent) {
+        self.events.push(*event);
+    }
+
+    fn frame(&mut self, frame: &Frame, _started: Started) {
+        self.frames.push(*frame);
+    }
+}
+
+fn running_cold() -> (ColdLink, ColdHandle, rtrb::Producer<u8>) {
+    let (ends, links) = cold_links(RECORDS_CAPACITY);
+    let regime = RegimeConfig { window_ns: WINDOWS.window_ns, ..RegimeConfig::default() };
+    let handle = ColdPath::start(ColdConfig { regime, ..ColdConfig::default() }, links).unwrap();
+    let link = ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park };
+    (link, handle, ends.quarantine)
+}
+
+/// The other side of a link whose cold path is the test itself.
+struct ColdByHand {
+    records: rtrb::Consumer<ColdRecord>,
+    blocks: rtrb::Producer<Box<ParameterBlock>>,
+    _retired: rtrb::Consumer<Box<ParameterBlock>>,
+}
+
+fn cold_by_hand(capacity: usize) -> (ColdLink, ColdByHand) {
+    let (records, records_out) = rtrb::RingBuffer::new(capacity);
+    let (blocks_in, blocks) = rtrb::RingBuffer::new(64);
+    let (retired, retired_out) = rtrb::RingBuffer::new(64);
+    let link = ColdLink { records, blocks, retired, waiting: Waiting::Park };
+    (link, ColdByHand { records: records_out, blocks: blocks_in, _retired: retired_out })
+}
+
+/// A block that changes what is traded.
+fn block(window: Window) -> Box<ParameterBlock> {
+    let size_scale = if window.index % 2 == 0 { 0.25 } else { 1.0 };
+    Box::new(ParameterBlock { window, size_scale, ..ParameterBlock::initial() })
+}
+
+/// The journal's records: kind, time, payload.
+fn records(path: &Path) -> Vec<(RecordKind, i64, Vec<u8>)> {
+    let bytes = std::fs::read(path).unwrap();
+    let mut records = Vec::new();
+    let mut at = 0;
+    while let Ok((record, length)) = read_record(&bytes[at..]) {
+        records.push((record.kind, record.recv_ns, record.payload.to_vec()));
+        at += length;
+    }
+    records
+}
+
+fn reapplied(path: &Path) -> Reapplied {
+    let bytes = std::fs::read(path).unwrap();
+    let mut reapplied = Reapplied::default();
+    let mut at = 0;
+    while let Ok((record, length)) = read_record(&bytes[at..]) {
+        reapplied.take(&record);
+        at += length;
+    }
+    reapplied
+}
+
+/// Counters but those of what the cold path was told, which no order depends on.
+fn of_trading(counters: TradeCounters) -> TradeCounters {
+    TradeCounters { telemetry_dropped: 0, samples_dropped: 0, windows_dropped: 0, ..counters }
+}
+
+/// Runs a split session whose trade stage stands at its first decision until ingest has taken the whole market.
+fn gated_split(market: &Market, back_pressure: BackPressure, journal: &str) -> (Ingest, Group) {
+    let gate = Arc::new(Gate::default());
+    let (link, _handle, _quarantine) = running_cold();
+    let trade = market.trade(back_pressure, Some(&gate), link, journal);
+    let mut split = Split::start(market.ingest(), trade, HotThread::default(), Waiting::Park).unwrap();
+    let mut messages = market.messages.iter();
+    while split.ingest().counters().frames == 0 {
+        let (recv, message) = messages.next().unwrap();
+        split.on_message(0, *recv, message).unwrap();
+    }
+    gate.wait_until_reached();
+    for (recv, message) in messages {
+        split.on_message(0, *recv, message).unwrap();
+    }
+    gate.open();
+    split.finish().unwrap()
+}
+
+#[test]
+fn a_replay_loses_nothing_to_a_slow_trade_stage() {
+    let market = Market::new(6, 1);
+    let (_, expected) = market.replay("expected", None);
+    let (ingest, trade) = gated_split(&market, BackPressure::Lossless, "split");
+    assert_eq!(trade.counters(), expected.counters());
+    assert_eq!((trade.digest(), trade.counters().frames_skipped), (expected.digest(), 0));
+    assert_eq!(trade.observer().frames.len() as u64, ingest.counters().frames);
+    assert!(trade.counters().orders > 5, "{:?}", trade.counters());
+}
+
+/// More frames than the ring holds: ingest has to wait for the trade stage, and nothing is lost by it.
+#[test]
+fn a_full_ring_makes_ingest_wait() {
+    let market = Market::new(16, 1);
+    let (_, expected) = market.replay("expected", None);
+    let gate = Arc::new(Gate::default());
+    let (link, _handle, _quarantine) = running_cold();
+    let trade = market.trade(BackPressure::Lossless, Some(&gate), link, "split");
+    let mut split = Split::start(market.ingest(), trade, HotThread::default(), Waiting::Park).unwrap();
+    let (taken, is_taken) = std::sync::mpsc::channel();
+    let gate = &gate;
+    let trade = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            gate.wait_until_reached();
+            // Ingest cannot be done: there are more frames than places, and nobody takes them.
+            assert!(is_taken.try_recv().is_err());
+            gate.open();
+        });
+        for (recv, message) in &market.messages {
+            split.on_message(0, *recv, message).unwrap();
+        }
+        taken.send(()).unwrap();
+        split.finish().unwrap().1
+    });
+    assert!(trade.observer().frames.len() > 1_024, "too few frames to fill the ring");
+    assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()));
+}
+
+#[test]
+fn a_live_session_skips_to_the_newest_frame_and_its_replay_skips_the_same() {
+    let market = Market::new(6, 1);
+    let frames = market.frames();
+    let (_, trade) = gated_split(&market, BackPressure::Live, "live");
+    // The one at the gate, and the newest of those that came meanwhile.
+    assert_eq!(trade.observer().frames, [frames[0], frames[frames.len() - 1]]);
+    assert_eq!(trade.counters().frames_skipped as usize, frames.len() - 2);
+    let journaled = records(&market.journal("live"));
+    let skips: Vec<u64> = journaled
+        .iter()
+        .filter(|record| record.0 == RecordKind::Skip)
+        .map(|record| u64::from_le_bytes(record.2[..8].try_into().unwrap()))
+        .collect();
+    assert_eq!(skips, frames[1..frames.len() - 1].iter().map(|frame| frame.0).collect::<Vec<_>>());
+
+    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    assert_eq!(again.digest(), trade.digest());
+    assert_eq!(of_trading(again.counters()), of_trading(trade.counters()));
+    assert_eq!(records(&market.journal("again")), journaled);
+    let (_, without) = market.replay("without", None);
+    assert_ne!(without.counters().inferences, again.counters().inferences);
+}
+
+#[test]
+fn the_newest_frame_of_each_instrument_wins() {
+    let market = Market::new(4, 3);
+    let frames = market.frames();
+    let (_, trade) = gated_split(&market, BackPressure::Live, "live");
+    let seen = &trade.observer().frames;
+    for id in (0..3).map(InstrumentId) {
+        let newest = frames.iter().rfind(|frame| frame.1 == id);
+        assert_eq!(seen.iter().rfind(|frame| frame.1 == id), newest, "{id:?}");
+    }
+    assert_eq!(seen.len() as u64 + trade.counters().frames_skipped, frames.len() as u64);
+    // At the gate one, and of each instrument one.
+    assert_eq!(seen.len(), 4);
+    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
+    assert_eq!(again.observer().frames, *seen);
+}
+
+/// A queue of few messages before a decoder that stands still, then goes on: what found no room is gone.
+#[test]
+fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
+    const QUEUE: usize = 50;
+    let market = Market::new(8, 1);
+    let (link, _handle, _quarantine) = running_cold();
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let (mut truth, mut told) = (market.ingest(), Told::default());
+    let (mut queue, mut is_overrun) = (VecDeque::new(), false);
+    let (stops_at, goes_on_at) = (market.messages.len() / 3, market.messages.len() / 2);
+    let mut at_overrun = None;
+    for (place, (recv, message)) in market.messages.iter().enumerate() {
+        truth.advance(*recv, &mut told);
+        truth.on_message(0, message, &mut told).unwrap();
+        match queue.len() < QUEUE {
+            true => queue.push_back((*recv, message.clone())),
+            false => is_overrun = true,
+        }
+        if (stops_at..goes_on_at).contains(&place) {
+            continue;
+        }
+        while let Some((recv, message)) = queue.pop_front() {
+            fused.on_message(0, recv, &message).unwrap();
+        }
+        if std::mem::take(&mut is_overrun) {
+            assert_eq!(fused.ingest().book_states().next(), Some(BookState::Synced));
+            fused.on_overrun(0, *recv).unwrap();
+            assert_eq!(fused.ingest().book_states().next(), Some(BookState::Stale(StaleReason::Overrun)));
+            at_overrun = Some(fused.ingest().counters());
+        }
+        if place == goes_on_at + 200 {
+            let since = fused.ingest().counters().frames - at_overrun.unwrap().frames;
+            assert_eq!((since, fused.ingest().book_states().next()), (0, Some(BookState::Stale(StaleReason::Overrun))));
+            fused.on_message(0, *recv, &snapshot(&told.events)).unwrap();
+        }
+    }
+    let (ingest, _) = fused.finish();
+    assert_eq!((ingest.counters().overruns, ingest.sync_counters().map(|counters| counters.gaps).sum::<u64>()), (1, 0));
+    assert_eq!(ingest.book_states().collect::<Vec<_>>(), [BookState::Synced]);
+    assert!(ingest.counters().frames > at_overrun.unwrap().frames + 50);
+    assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 10 && mismatched == 0));
+}
+
+/// The venue's REST reply at the state that events have led to.
+fn snapshot(events: &[MarketEvent]) -> Vec<u8> {
+    let mut sides: [BTreeMap<Price, Qty>; 2] = Default::default();
+    let mut last_id = 0;
+    for event in events {
+        match event.kind {
+            EventKind::BookCleared => sides = Default::default(),
+            EventKind::LevelSet => {
+                let side = &mut sides[usize::from(event.side == Side::Sell)];
+                match event.qty {
+                    Qty::ZERO => _ = side.remove(&event.price),
+                    qty => _ = side.insert(event.price, qty),
+                }
+                last_id = event.id;
+            }
+            _ => {}
+        }
+    }
+    let [bids, asks] = sides.map(|side| {
+        let levels: Vec<String> = side.iter().map(|(price, qty)| format!("[\"{price}\",\"{qty}\"]")).collect();
+        levels.join(",")
+    });
+    format!("{{\"lastUpdateId\":{last_id},\"E\":1,\"T\":1,\"bids\":[{bids}],\"asks\":[{asks}]}}").into_bytes()
+}
+
+#[test]
+fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
+    let market = Market::new(6, 1);
+    let (link, cold) = cold_by_hand(512);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    for (recv, message) in &market.messages {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    let (ingest, trade) = fused.finish();
+    let counters = trade.counters();
+    assert!(counters.telemetry_dropped > 10_000 && counters.orders > 5 && trade.error().is_none(), "{counters:?}");
+    assert_eq!((counters.parameters, counters.frames_skipped), (0, 0));
+    // Of what parameters are made from, the last eighth of the ring had room for so much, in spite of all the telemetry.
+    let kept = cold.records.slots();
+    assert_eq!(kept, 512);
+    let ends = counters.windows_dropped;
+    assert!(counters.samples_dropped + ends < ingest.counters().frames, "{counters:?}");
+    // Reports and orders are all journaled, whatever the cold path saw of them.
+    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
+    assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
+}
+
+#[test]
+fn samples_and_window_ends_find_room_where_telemetry_does_not() {
+    let market = Market::new(4, 1);
+    let (link, mut cold) = cold_by_hand(8_192);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    for (recv, message) in &market.messages {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    let (_, trade) = fused.finish();
+    let counters = trade.counters();
+    assert!(counters.telemetry_dropped > 0 && counters.inferences < 1_024, "{counters:?}");
+    assert_eq!((counters.samples_dropped, counters.windows_dropped), (0, 0));
+    let mut ends = 0;
+    while let Ok(record) = cold.records.pop() {
+        ends += u64::from(matches!(record, ColdRecord::WindowEnd(_)));
+    }
+    assert!(ends >= 5, "{ends}");
+}
+
+/// Blocks that come long after they were due, as the test hands them over.
+#[test]
+fn late_parameters_take_effect_when_they_come_and_a_replay_takes_them_then() {
+    let market = Market::new(8, 1);
+    let (link, mut cold) = cold_by_hand(RECORDS_CAPACITY);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let (mut windows, mut answered) = (VecDeque::new(), 0);
+    for (place, (recv, message)) in market.messages.iter().enumerate() {
+        fused.on_message(0, *recv, message).unwrap();
+        while let Ok(record) = cold.records.pop() {
+            windows.extend(if let ColdRecord::WindowEnd(window) = record { Some(window) } else { None });
+        }
+        // Each block stays away for a different time, some for more than one window; the last ones for ever.
+        if windows.len() > 1 + answered % 3 && place % 7 == 0 {
+            cold.blocks.push(block(windows[0])).unwrap();
+            windows.pop_front();
+            answered += 1;
+        }
+    }
+    let (_, trade) = fused.finish();
+    assert!(answered > 8 && trade.counters().parameters as usize == answered && trade.error().is_none());
+    let journaled = records(&market.journal("live"));
+    let late = journaled.iter().filter(|record| record.0 == RecordKind::Parameters);
+    let effective = |payload: &[u8]| i64::from_le_bytes(payload[8..16].try_into().unwrap());
+    assert!(late.clone().all(|(_, now, payload)| *now > effective(payload)) && late.count() == answered);
+
+    // A lossless replay, whose cold path answers every window at once.
+    let (link, mut cold) = cold_by_hand(RECORDS_CAPACITY);
+    let mut again = market.trade(BackPressure::Lossless, None, link, "again");
+    again.reapply(reapplied(&market.journal("live")));
+    let mut fused = Fused::new(market.ingest(), again);
+    let answer = std::thread::spawn(move || {
+        while !(cold.records.is_abandoned() && cold.records.is_empty()) {
+            match cold.records.pop() {
+                Ok(ColdRecord::WindowEnd(window)) => cold.blocks.push(block(window)).unwrap(),
+                Ok(_) => {}
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    });
+    for (recv, message) in &market.messages {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    let (_, again) = fused.finish();
+    assert_eq!((again.digest(), again.counters().parameters), (trade.digest(), trade.counters().parameters));
+    assert_eq!(records(&market.journal("again")), journaled);
+    drop(again);
+    answer.join().unwrap();
+}
+
+#[test]
+fn warming_up_changes_nothing_that_follows() {
+    let market = Market::new(4, 1);
+    let (plain, expected) = market.replay("cold", None);
+    let (link, _handle, _quarantine) = running_cold();
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Lossless, None, link, "warm"));
+    fused.warm_up();
+    for (recv, message) in &market.messages {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    let (ingest, trade) = fused.finish();
+    assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()));
+    assert_eq!(ingest.counters(), plain.counters());
+    assert_eq!(records(&market.journal("warm")), records(&market.journal("cold")));
+}
+
+#[test]
+fn a_core_that_does_not_exist_is_told_at_the_start() {
+    let market = Market::new(1, 1);
+    let (link, _handle, _quarantine) = running_cold();
+    let trade = market.trade(BackPressure::Lossless, None, link, "none");
+    let host = HotThread { core: Some(100_000), fifo_priority: None };
+    let error = Split::start(market.ingest(), trade, host, Waiting::Park).err().expect("no such core");
+    assert!(error.to_string().contains("core 100000"), "{error}");
+}

@@ -1,0 +1,122 @@
+//! What a user asks of the host: the doctor, and hot threads that make no system call.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The command as it was built for this test.
+const CHRONOS: &str = env!("CARGO_BIN_EXE_chronos");
+
+fn chronos(arguments: &[&str]) -> Output {
+    Command::new(CHRONOS).args(arguments).output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", errors(output)))
+}
+
+/// A generated capture, plain, in a folder of its own.
+fn capture() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("capture");
+    let made = chronos(&["exchange", "generate", "--seconds", "10", "--out", &path.display().to_string()]);
+    assert!(made.status.success(), "{}", errors(&made));
+    (folder, path)
+}
+
+fn digest(path: &Path, options: &[&str]) -> Value {
+    let path = path.display().to_string();
+    let mut arguments = vec!["replay", &path, "--model", "none", "--json"];
+    arguments.extend(options);
+    json(&chronos(&arguments))["digest"].clone()
+}
+
+#[test]
+fn the_doctor_measures_and_says_what_to_do() {
+    let output = chronos(&["doctor", "--seconds", "0.05", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let diagnosis = json(&output);
+    assert_eq!(diagnosis["schema"], "chronos.doctor/1");
+    assert!(diagnosis["jitter"]["seconds"].as_f64() >= Some(0.05) && diagnosis["jitter"]["gaps"].as_array().unwrap().len() == 5);
+    let findings = diagnosis["findings"].as_array().unwrap();
+    assert!(
+        findings.len() > 25 && findings.iter().all(|finding| finding["section"].is_string() && finding["observed"].is_string())
+    );
+    let tables = chronos(&["doctor", "--seconds", "0"]);
+    let told = String::from_utf8(tables.stdout).unwrap();
+    assert!(told.contains("isolated core") && told.contains("score"), "{told}");
+}
+
+#[test]
+fn strict_fails_where_something_is_bad_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    let status = |arguments: &[&str]| chronos(&[&["doctor", "--root", &root], arguments].concat()).status.code();
+    // Nothing can be read, so nothing is bad.
+    assert_eq!(status(&["--strict"]), Some(0));
+    std::fs::create_dir_all(folder.path().join("sys/devices/system/cpu")).unwrap();
+    std::fs::write(folder.path().join("sys/devices/system/cpu/isolated"), "\n").unwrap();
+    assert_eq!((status(&["--strict"]), status(&[])), (Some(1), Some(0)));
+    assert_eq!((status(&["--seconds", "-1"]), status(&["--seconds", "1e9"])), (Some(2), Some(2)));
+    let nowhere = chronos(&["doctor", "--root", "/no/such/folder"]);
+    assert!(nowhere.status.code() == Some(2) && errors(&nowhere).contains("no such folder"));
+}
+
+#[test]
+fn how_threads_run_changes_no_order() {
+    let (_folder, path) = capture();
+    let plain = digest(&path, &[]);
+    for options in
+        [&["--waiting", "park"][..], &["--waiting", "yield"], &["--warm-up", "2000"], &["--topology", "split", "--waiting", "park"]]
+    {
+        assert_eq!(digest(&path, options), plain, "{options:?}");
+    }
+    // Given or refused, and never left out in silence.
+    for options in [&["--lock-memory"][..], &["--fifo", "1", "--waiting", "park"]] {
+        let output = chronos(&[&["replay", &path.display().to_string(), "--model", "none", "--json"], options].concat());
+        match output.status.code() {
+            Some(0) => assert_eq!(json(&output)["digest"], plain, "{options:?}"),
+            Some(2) => assert!(errors(&output).contains("tuning.md, \""), "{}", errors(&output)),
+            other => panic!("{options:?}: {other:?}"),
+        }
+    }
+    let refused = chronos(&["replay", &path.display().to_string(), "--model", "none", "--cores", "9999"]);
+    assert!(refused.status.code() == Some(2) && errors(&refused).contains("core 9999"), "{}", errors(&refused));
+}
+
+/// The system calls of the hot thread between its two markers, the calls that set its timer slack.
+fn hot_calls(trace: &str, thread: &str) -> Option<Vec<String>> {
+    let calls: Vec<&str> = trace.lines().filter_map(|line| line.strip_prefix(thread)).map(str::trim_start).collect();
+    let markers: Vec<usize> =
+        calls.iter().enumerate().filter(|(_, call)| call.starts_with("prctl(PR_SET_TIMERSLACK")).map(|(place, _)| place).collect();
+    let (first, last) = (markers.first()?, markers.last()?);
+    (first != last).then(|| calls[first + 1..*last].iter().map(|call| (*call).to_owned()).collect())
+}
+
+#[test]
+fn a_hot_thread_makes_no_system_call() {
+    let (folder, path) = capture();
+    let trace = folder.path().join("trace");
+    let run = Command::new("strace")
+        .args(["-f", "-qq", "-o", &trace.display().to_string()])
+        .arg(CHRONOS)
+        .args(["replay", &path.display().to_string(), "--waiting", "spin", "--warm-up", "1000", "--json"])
+        .output();
+    let output = match run {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => return println!("skipped: strace cannot trace here: {}", errors(&output)),
+        Err(error) => return println!("skipped: there is no strace: {error}"),
+    };
+    assert!(json(&output)["messages"].as_u64() > Some(1_000));
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let thread = text.split_whitespace().next().unwrap().to_owned();
+    let calls = hot_calls(&text, &thread).expect("two markers");
+    // The file is given back at its end; that is no part of the hot path.
+    let of_the_end = calls.iter().rev().take_while(|call| call.starts_with("close(") || call.starts_with("munmap(")).count();
+    assert!(of_the_end <= 2 && calls.len() == of_the_end, "{} calls: {calls:#?}", calls.len());
+}
