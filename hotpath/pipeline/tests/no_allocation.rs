@@ -78,6 +78,37 @@ fn predictor() -> Predictor {
     Predictor::new(Box::new(NativeModel::new(&StepWeights::untrained(&spec, 1))), scales)
 }
 
+/// Every limit in force, and wide.
+fn every_limit() -> RiskLimits {
+    let wide = 1_000_000_000 * i128::from(PRICE_SCALE);
+    RiskLimits {
+        position_gross_notional_quote_max: wide,
+        exposure_notional_quote_max: wide,
+        balance_quote: wide,
+        open_orders_per_instrument_max: 64,
+        open_positions_max: 64,
+        turnover_quote_max: wide,
+        messages_per_second_max: 1_000,
+        messages_per_window_max: 4_000,
+        duplicate_window_ns: 1,
+        fills_per_order_max: 100,
+        fills_per_strategy_max: 100,
+        clock_offset_ns_max: 1_000_000_000_000,
+        period_collar_bps: 5_000,
+        market_move_bps: 5_000,
+        pause_move_bps: 5_000,
+        loss_per_trade_quote_max: wide,
+        losses_in_a_row_max: 2,
+        cooldown_ns: 1_000_000,
+        daily_loss_quote_max: wide,
+        drawdown_quote_max: wide,
+        cdar_quote_max: wide,
+        cdar_sample_ns: 10_000_000,
+        breaker_failures_min: 5,
+        ..RiskLimits::default()
+    }
+}
+
 #[test]
 fn a_warm_session_allocates_nothing() {
     let before = CALLS.with(Cell::get);
@@ -99,7 +130,7 @@ fn a_warm_session_allocates_nothing() {
     let cold = ColdPath::start(ColdConfig { regime, record: None, quarantine: None, delay: None }, links).unwrap();
     let trade = Trade::new(
         &instruments,
-        TradeConfig { session: 1, limits: RiskLimits::default(), windows, is_recording: true },
+        TradeConfig { session: 1, limits: every_limit(), windows, is_recording: true },
         ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
