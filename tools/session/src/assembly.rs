@@ -77,7 +77,12 @@ pub fn assemble(
     };
     let trade = Trade::new(
         instruments,
-        TradeConfig { session: 1, limits: config.limits(), windows: config.windows(), is_recording: options.record.is_some() },
+        TradeConfig {
+            session: 1,
+            limits: config.limits(instruments),
+            windows: config.windows(),
+            is_recording: options.record.is_some(),
+        },
         ThresholdStrategy::new(threshold),
         SimulatedVenue::new(config.venue(), instruments)?,
         predictors,
