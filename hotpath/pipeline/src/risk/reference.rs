@@ -473,7 +473,10 @@ type Dice = [u16; 6];
 fn bbo(dice: &Dice) -> Bbo {
     let bid = (198 + i64::from(dice[2] % 5)) * PRICE_SCALE / 2;
     let level = |price, qty: u16| Level { price: Price(price), qty: Qty(i64::from(qty)) };
-    Bbo { bid: level(bid, u16::from(dice[3] % 30 != 0)), ask: level(bid + PRICE_SCALE / 2, u16::from(dice[4] % 30 != 0)) }
+    Bbo {
+        bid: level(bid, u16::from(!dice[3].is_multiple_of(30))),
+        ask: level(bid + PRICE_SCALE / 2, u16::from(!dice[4].is_multiple_of(30))),
+    }
 }
 
 fn intent(dice: &Dice) -> OrderIntent {
@@ -488,13 +491,13 @@ fn intent(dice: &Dice) -> OrderIntent {
         other => i64::from(other / 4) * QTY_SCALE,
     };
     OrderIntent {
-        strategy: StrategyId(if dice[5] % 50 == 0 { 64 } else { dice[5] % 3 }),
-        instrument: InstrumentId(if dice[1] % 50 == 0 { 3 } else { dice[1] % 3 }),
-        side: if dice[4] % 2 == 0 { Side::Buy } else { Side::Sell },
+        strategy: StrategyId(if dice[5].is_multiple_of(50) { 64 } else { dice[5] % 3 }),
+        instrument: InstrumentId(if dice[1].is_multiple_of(50) { 3 } else { dice[1] % 3 }),
+        side: if dice[4].is_multiple_of(2) { Side::Buy } else { Side::Sell },
         price: Price(price),
         qty: Qty(qty),
         time_in_force: TimeInForce::GoodTilCancelled,
-        reduce_only: dice[4] % 5 == 0,
+        reduce_only: dice[4].is_multiple_of(5),
         signal: 0.0,
     }
 }
@@ -512,7 +515,7 @@ fn limits(dice: &Dice) -> RiskLimits {
         loss_quote_max: quote(dice[1] % 100),
         position_gross_notional_quote_max: quote(dice[2] % 3_000),
         exposure_notional_quote_max: quote(dice[3] % 4_000),
-        balance_quote: if dice[4] % 4 == 0 { i128::MAX } else { quote(dice[4] % 2_000) },
+        balance_quote: if dice[4].is_multiple_of(4) { i128::MAX } else { quote(dice[4] % 2_000) },
         leverage_max: i64::from(dice[5] % 5 + 1),
         open_orders_per_instrument_max: usize::from(dice[0] % 5),
         open_positions_max: usize::from(dice[1] % 4),
@@ -522,7 +525,7 @@ fn limits(dice: &Dice) -> RiskLimits {
         messages_per_window_max: usize::from(dice[4] % 30 + 1),
         message_window_ns: 3 * NANOS_PER_SECOND,
         duplicate_window_ns: i64::from(dice[5] % 3) * NANOS_PER_SECOND / 2,
-        refuse_self_trade: dice[0] % 3 != 0,
+        refuse_self_trade: !dice[0].is_multiple_of(3),
         fills_per_order_max: usize::from(dice[1] % 4 + 2),
         fills_per_strategy_max: usize::from(dice[2] % 10 + 3),
         clock_offset_ns_max: i64::from(dice[3] % 1_000) * 1_000_000,
@@ -542,8 +545,8 @@ fn limits(dice: &Dice) -> RiskLimits {
         breaker_open_ns: NANOS_PER_SECOND,
         ..RiskLimits::default()
     };
-    limits.instruments[0].is_spot = dice[5] % 2 == 0;
-    limits.instruments[1].is_restricted = dice[0] % 10 == 0;
+    limits.instruments[0].is_spot = dice[5].is_multiple_of(2);
+    limits.instruments[1].is_restricted = dice[0].is_multiple_of(10);
     for own in &mut limits.instruments {
         own.price_min = Price(i64::from(dice[1] % 97) * PRICE_SCALE);
         own.price_max = Price(i64::from(dice[2] % 30 + 95) * PRICE_SCALE);
@@ -579,7 +582,7 @@ impl World {
                 self.markets[place].changed = self.now;
             }
             12 => {
-                let book = if dice[2] % 4 == 0 { BookState::Stale(StaleReason::Gap) } else { BookState::Synced };
+                let book = if dice[2].is_multiple_of(4) { BookState::Stale(StaleReason::Gap) } else { BookState::Synced };
                 self.risk.on_book_state(id, book);
                 self.markets[place].book = book;
             }
