@@ -11,11 +11,10 @@ use chronos_market::decode::{
 };
 use chronos_market::features::{FeatureConfig, FeatureEngine, registry};
 use chronos_market::{
-    Contract, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, NewOrder, OrderCommand, OrderId, Price, Qty,
-    REGIME_EMBEDDING, Side, TimeInForce, Timestamp, canonical_command,
+    Contract, EventFlags, EventKind, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, NewOrder, OrderCommand,
+    OrderId, Price, Qty, REGIME_EMBEDDING, Side, TimeInForce, Timestamp, canonical_command,
 };
-use chronos_pipeline::account::Account;
-use chronos_pipeline::decision::OrderIntent;
+use chronos_pipeline::decision::{OrderIntent, StrategyId};
 use chronos_pipeline::gateway::{OrderBytes, encode_order};
 use chronos_pipeline::journal::{MappedJournal, RecordKind};
 use chronos_pipeline::risk::{Risk, RiskLimits};
@@ -191,13 +190,25 @@ fn order_path(criterion: &mut Criterion) {
         lot: Qty(100_000),
         contract: Contract::spot(),
     };
-    let account = Account::new(std::slice::from_ref(&instrument));
-    let mut risk = Risk::new(RiskLimits::default());
+    let mut risk = Risk::new(&RiskLimits::default(), std::slice::from_ref(&instrument));
     let level = |price| chronos_market::Level { price, qty: Qty(100_000_000) };
     risk.on_book_state(id, chronos_market::BookState::Synced);
-    risk.on_quote(id, chronos_market::Bbo { bid: level(price(60_000)), ask: level(price(60_001)) });
-    risk.on_book_change(id, Timestamp(0));
+    risk.on_quote(Timestamp(0), id, chronos_market::Bbo { bid: level(price(60_000)), ask: level(price(60_001)) });
+    let change = MarketEvent {
+        seq: 1,
+        recv_ns: 0,
+        exchange_ns: 0,
+        price: price(60_000),
+        qty: Qty(1),
+        id: 1,
+        instrument: id,
+        kind: EventKind::LevelSet,
+        side: Side::Buy,
+        flags: EventFlags::BATCH_END,
+    };
+    risk.on_event(Timestamp(0), &change);
     let intent = OrderIntent {
+        strategy: StrategyId(0),
         instrument: id,
         side: Side::Buy,
         price: price(60_001),
@@ -216,9 +227,9 @@ fn order_path(criterion: &mut Criterion) {
         reduce_only: false,
         signal: 0.5,
     });
-    assert_eq!(risk.check(Timestamp(1), &intent, &account), Ok(()), "an order that passes every check is measured");
+    assert_eq!(risk.check(Timestamp(1), &intent), Ok(()), "an order that passes every check is measured");
     let mut group = criterion.benchmark_group("order");
-    group.bench_function("risk check", |bencher| bencher.iter(|| risk.check(Timestamp(1), black_box(&intent), &account)));
+    group.bench_function("risk check", |bencher| bencher.iter(|| risk.check(Timestamp(1), black_box(&intent))));
     let mut bytes = OrderBytes::new();
     group.bench_function("encode", |bencher| bencher.iter(|| encode_order(black_box(&command), &instrument, &mut bytes)));
     let folder = tempfile::tempdir().expect("a temporary folder");

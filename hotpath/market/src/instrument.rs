@@ -58,6 +58,23 @@ pub enum Exchange {
 }
 
 impl Exchange {
+    /// Every venue, in the order of their numbers.
+    pub const ALL: [Exchange; 13] = [
+        Exchange::BinanceSpot,
+        Exchange::BinanceUsdm,
+        Exchange::BinanceCoinm,
+        Exchange::Coinbase,
+        Exchange::Kraken,
+        Exchange::Bitstamp,
+        Exchange::BybitLinear,
+        Exchange::BybitInverse,
+        Exchange::Bitfinex,
+        Exchange::Nasdaq,
+        Exchange::Iex,
+        Exchange::Databento,
+        Exchange::Other,
+    ];
+
     /// The name used in reports and configuration.
     pub fn name(self) -> &'static str {
         match self {
@@ -175,6 +192,11 @@ impl Contract {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn venues_are_numbered_by_their_places() {
+        assert!(Exchange::ALL.into_iter().enumerate().all(|(place, exchange)| exchange as usize == place));
+    }
 
     #[test]
     fn linear_and_inverse_pay_as_their_formulas_say() {

@@ -1,7 +1,7 @@
 //! Positions, open orders and money.
 
 use chronos_market::{
-    Contract, ExecutionReport, Instrument, InstrumentId, NewOrder, OrderId, PRICE_SCALE, Price, QTY_SCALE, Qty, ReportKind, Side,
+    Contract, ExecutionReport, Instrument, InstrumentId, NewOrder, OrderId, PRICE_SCALE, Price, QTY_SCALE, Qty, ReportKind,
 };
 
 /// The largest number of orders open at once.
@@ -39,6 +39,9 @@ struct Ledger {
     flow: i128,
     fees_quote: i128,
     mark: Price,
+    /// `flow` and `fees_quote` when the trade under way began: when the position was last flat.
+    begun_flow: i128,
+    begun_fees: i128,
 }
 
 /// What a strategy may know of the account.
@@ -109,8 +112,9 @@ impl Account {
         }
     }
 
-    /// Takes a report.
-    pub fn on_report(&mut self, report: &ExecutionReport) {
+    /// Takes a report. Where it ends a trade, from flat to flat or to the other side, returns the trade's profit, fees subtracted, in
+    /// quote currency, units of 1e-9; fees of a fill that turns the position count to the trade it ends.
+    pub fn on_report(&mut self, report: &ExecutionReport) -> Option<i128> {
         let place = self.open.iter().position(|open| open.order.id == report.order);
         if let Some(place) = place {
             self.open[place].leaves = report.leaves;
@@ -128,19 +132,44 @@ impl Account {
             }
         }
         if report.kind != ReportKind::Fill {
-            return;
+            return None;
         }
         self.fills += 1;
-        let Some(instrument) = self.instruments.get(report.instrument.index()) else { return };
+        let instrument = self.instruments.get(report.instrument.index())?;
         let ledger = &mut self.ledgers[report.instrument.index()];
         let signed = Qty(report.qty.0.saturating_mul(report.side.sign()));
-        ledger.position.0 = ledger.position.0.saturating_add(signed.0);
-        ledger.flow = ledger.flow.saturating_add(match instrument.contract {
-            Contract::Linear { .. } => -instrument.notional_quote(report.price, signed),
-            Contract::Inverse { .. } => coin_claim(instrument.notional_quote(report.price, signed), report.price),
-        });
+        let before = ledger.position.0;
+        ledger.position.0 = before.saturating_add(signed.0);
+        ledger.flow = ledger.flow.saturating_add(paid(instrument, report.price, signed));
         ledger.fees_quote = ledger.fees_quote.saturating_add(i128::from(report.fee_quote));
         ledger.mark = report.price;
+        if before == 0 || ledger.position.0.signum() == before.signum() {
+            return None;
+        }
+        // What is held beyond flat is a trade of its own, begun at this fill's price.
+        let begun_flow = paid(instrument, report.price, ledger.position);
+        let closed = Ledger { flow: ledger.flow.saturating_sub(begun_flow), position: Qty::ZERO, ..*ledger };
+        let net_quote = closed.trade_net_quote(instrument);
+        (ledger.begun_flow, ledger.begun_fees) = (closed.flow, closed.fees_quote);
+        Some(net_quote)
+    }
+
+    /// The price at which a position is valued.
+    #[inline]
+    pub fn mark(&self, id: InstrumentId) -> Price {
+        self.ledgers.get(id.index()).map(|ledger| ledger.mark).unwrap_or_default()
+    }
+
+    /// Profit less fees of one instrument, an open position at its mark, in quote currency, units of 1e-9.
+    pub fn net_quote_of(&self, id: InstrumentId) -> i128 {
+        let (Some(instrument), Some(ledger)) = (self.instruments.get(id.index()), self.ledgers.get(id.index())) else { return 0 };
+        ledger.value_quote(instrument, ledger.flow).saturating_sub(ledger.fees_quote)
+    }
+
+    /// Profit less fees of the trade under way in an instrument, that is since it was last flat.
+    pub fn trade_net_quote(&self, id: InstrumentId) -> i128 {
+        let (Some(instrument), Some(ledger)) = (self.instruments.get(id.index()), self.ledgers.get(id.index())) else { return 0 };
+        ledger.trade_net_quote(instrument)
     }
 
     /// Values positions at `mark` from here on.
@@ -156,22 +185,41 @@ impl Account {
     /// An inverse contract's profit arises in coin, `sum(qty * face / price)` of its fills less `position * face / mark`, and is
     /// valued at the mark.
     pub fn pnl_quote(&self) -> i128 {
-        let of_one = |(instrument, ledger): (&Instrument, &Ledger)| {
-            let held = instrument.notional_quote(ledger.mark, ledger.position);
-            match instrument.contract {
-                Contract::Linear { .. } => ledger.flow + held,
-                Contract::Inverse { .. } => {
-                    let coin = ledger.flow - coin_claim(held, ledger.mark);
-                    coin.saturating_mul(i128::from(ledger.mark.0)) / COIN_SCALE
-                }
-            }
-        };
-        self.instruments.iter().zip(&self.ledgers).map(of_one).sum()
+        let of_each =
+            self.instruments.iter().zip(&self.ledgers).map(|(instrument, ledger)| ledger.value_quote(instrument, ledger.flow));
+        of_each.fold(0, i128::saturating_add)
     }
 
     /// Fees paid less rebates, in quote currency, units of 1e-9.
     pub fn fees_quote(&self) -> i128 {
-        self.ledgers.iter().map(|ledger| ledger.fees_quote).sum()
+        self.ledgers.iter().fold(0, |sum, ledger| sum.saturating_add(ledger.fees_quote))
+    }
+}
+
+impl Ledger {
+    /// What a flow and the position at its mark come to, in quote currency.
+    fn value_quote(&self, instrument: &Instrument, flow: i128) -> i128 {
+        let held = instrument.notional_quote(self.mark, self.position);
+        match instrument.contract {
+            Contract::Linear { .. } => flow.saturating_add(held),
+            Contract::Inverse { .. } => {
+                let coin = flow.saturating_sub(coin_claim(held, self.mark));
+                coin.saturating_mul(i128::from(self.mark.0)) / COIN_SCALE
+            }
+        }
+    }
+
+    fn trade_net_quote(&self, instrument: &Instrument) -> i128 {
+        let fees_quote = self.fees_quote.saturating_sub(self.begun_fees);
+        self.value_quote(instrument, self.flow.saturating_sub(self.begun_flow)).saturating_sub(fees_quote)
+    }
+}
+
+/// What a fill adds to the flow of its ledger.
+fn paid(instrument: &Instrument, price: Price, signed: Qty) -> i128 {
+    match instrument.contract {
+        Contract::Linear { .. } => -instrument.notional_quote(price, signed),
+        Contract::Inverse { .. } => coin_claim(instrument.notional_quote(price, signed), price),
     }
 }
 
@@ -201,18 +249,6 @@ impl<'a> AccountView<'a> {
     }
 }
 
-/// Position after everything open on `side` had filled too.
-#[inline]
-pub(crate) fn worst_position(account: &Account, id: InstrumentId, side: Side) -> i128 {
-    let open: i128 = account
-        .open
-        .iter()
-        .filter(|open| open.order.instrument == id && open.order.side == side)
-        .map(|open| i128::from(open.leaves.0))
-        .sum();
-    i128::from(account.position(id).0) + i128::from(side.sign()) * open
-}
-
 /// Coin that `face_quote` (units of 1e-9) buys at `price`, units of 1e-12; 0 at a price of 0.
 fn coin_claim(face_quote: i128, price: Price) -> i128 {
     if price.0 == 0 { 0 } else { face_quote.saturating_mul(COIN_SCALE) / i128::from(price.0) }
@@ -223,7 +259,7 @@ const _: () = assert!(PRICE_SCALE == 1_000_000_000 && QTY_SCALE == 100_000_000);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chronos_market::{Exchange, TimeInForce, Timestamp};
+    use chronos_market::{Exchange, Side, TimeInForce, Timestamp};
 
     fn instrument(contract: Contract) -> Instrument {
         Instrument { exchange: Exchange::BinanceUsdm, symbol: "X".into(), tick: Price(PRICE_SCALE), lot: Qty(QTY_SCALE), contract }
@@ -271,6 +307,30 @@ mod tests {
     }
 
     #[test]
+    fn a_trade_is_from_flat_to_flat_and_a_turn_begins_another() {
+        let mut account = Account::new(&[instrument(Contract::spot())]);
+        let id = InstrumentId(0);
+        let quote = |amount: i64| i128::from(amount) * i128::from(PRICE_SCALE);
+        assert_eq!(account.on_report(&fill(1, Side::Buy, 100, 3, 0, 1)), None);
+        assert_eq!(account.on_report(&fill(2, Side::Sell, 110, 1, 0, 1)), None);
+        // 10 on one, -5 on two, fees 3; the two beyond flat are sold short at 95.
+        assert_eq!(account.on_report(&fill(3, Side::Sell, 95, 4, 0, 1)), Some(quote(10 - 10 - 3)));
+        account.set_mark(id, Price(90 * PRICE_SCALE));
+        assert_eq!(account.trade_net_quote(id), quote(10));
+        assert_eq!(account.on_report(&fill(4, Side::Buy, 98, 2, 0, 2)), Some(quote(-6 - 2)));
+        assert_eq!(account.trade_net_quote(id), 0);
+        assert_eq!(account.net_quote_of(id), quote(-3 - 8));
+        assert_eq!(account.net_quote_of(id), account.pnl_quote() - account.fees_quote());
+
+        // Coin of an earlier trade that is now worth more is no profit of the later one.
+        let mut account = Account::new(&[instrument(Contract::inverse(100))]);
+        account.on_report(&fill(1, Side::Buy, 50_000, 10, 0, 0));
+        assert_eq!(account.on_report(&fill(2, Side::Sell, 62_500, 10, 0, 0)), Some(quote(250)));
+        account.on_report(&fill(3, Side::Buy, 125_000, 10, 0, 0));
+        assert_eq!((account.trade_net_quote(id), account.net_quote_of(id)), (0, quote(500)));
+    }
+
+    #[test]
     fn open_orders_follow_their_reports() {
         let mut account = Account::new(&[instrument(Contract::spot())]);
         let order = NewOrder {
@@ -285,9 +345,8 @@ mod tests {
         };
         assert!(account.on_sent(&order));
         assert!(account.view().has_open_order(InstrumentId(0)));
-        assert_eq!(worst_position(&account, InstrumentId(0), Side::Buy), 5 * i128::from(QTY_SCALE));
         account.on_report(&fill(7, Side::Buy, 1, 2, 3, 0));
-        assert_eq!(worst_position(&account, InstrumentId(0), Side::Buy), 5 * i128::from(QTY_SCALE));
+        assert_eq!(account.open_orders()[0].leaves, Qty(3 * QTY_SCALE));
         account.on_cancel_sent(OrderId(7));
         account.on_report(&ExecutionReport { kind: ReportKind::Rejected, ..fill(7, Side::Buy, 0, 0, 3, 0) });
         assert_eq!(account.open_orders().len(), 1, "a refused cancel leaves the order open");

@@ -4,7 +4,7 @@ use chronos_coldpath::{ColdConfig, ColdPath, RECORDS_CAPACITY, RegimeConfig, col
 use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
 use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
-use chronos_market::{ExecutionReport, Frame};
+use chronos_market::{ExecutionReport, Frame, PRICE_SCALE};
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::risk::RiskLimits;
@@ -26,6 +26,37 @@ impl Observer for Nobody {
     fn report(&mut self, _report: &ExecutionReport) {}
 }
 
+/// Every limit in force, and wide.
+fn every_limit() -> RiskLimits {
+    let wide = 1_000_000_000 * i128::from(PRICE_SCALE);
+    RiskLimits {
+        position_gross_notional_quote_max: wide,
+        exposure_notional_quote_max: wide,
+        balance_quote: wide,
+        open_orders_per_instrument_max: 64,
+        open_positions_max: 64,
+        turnover_quote_max: wide,
+        messages_per_second_max: 1_000,
+        messages_per_window_max: 4_000,
+        duplicate_window_ns: 1,
+        fills_per_order_max: 100,
+        fills_per_strategy_max: 100,
+        clock_offset_ns_max: 1_000_000_000_000,
+        period_collar_bps: 5_000,
+        market_move_bps: 5_000,
+        pause_move_bps: 5_000,
+        loss_per_trade_quote_max: wide,
+        losses_in_a_row_max: 2,
+        cooldown_ns: 1_000_000,
+        daily_loss_quote_max: wide,
+        drawdown_quote_max: wide,
+        cdar_quote_max: wide,
+        cdar_sample_ns: 10_000_000,
+        breaker_failures_min: 5,
+        ..RiskLimits::default()
+    }
+}
+
 #[test]
 fn a_warm_session_allocates_nothing() {
     let instruments = [instrument()];
@@ -39,7 +70,7 @@ fn a_warm_session_allocates_nothing() {
         &instruments,
         TradeConfig {
             session: 1,
-            limits: RiskLimits::default(),
+            limits: every_limit(),
             windows,
             is_recording: true,
             back_pressure: BackPressure::default(),

@@ -81,7 +81,7 @@ pub fn assemble(
         instruments,
         TradeConfig {
             session: 1,
-            limits: config.limits(),
+            limits: config.limits(instruments),
             windows: config.windows(),
             is_recording: options.record.is_some(),
             back_pressure: options.back_pressure,

@@ -18,16 +18,21 @@
 //! lot = "0.001"
 //! ```
 
+mod risk;
+
+pub use risk::RiskSection;
+
 use crate::format::sha256_hex;
 use chronos_exchange::SimulatedVenueConfig;
 use chronos_inference::EngineChoice;
 use chronos_market::decode::new_york_midnight_of_date;
 use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
-use chronos_market::{NANOS_PER_MILLI, PRICE_SCALE, Qty, Timestamp};
+use chronos_market::{Instrument, NANOS_PER_MILLI, Qty, Timestamp};
 use chronos_pipeline::decision::ThresholdConfig;
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{HotThread, Waiting, WindowSchedule};
+use risk::order_rules;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -91,6 +96,21 @@ pub struct InstrumentConfig {
     /// `binance-coinm`, 1 on `bybit-inverse`.
     #[serde(default)]
     pub contract_quote: String,
+    /// Lowest price of an order. Empty, here and below: no limit.
+    #[serde(default)]
+    pub price_min: String,
+    /// Highest price of an order.
+    #[serde(default)]
+    pub price_max: String,
+    /// Smallest quantity of an order.
+    #[serde(default)]
+    pub qty_min: String,
+    /// Largest quantity of an order.
+    #[serde(default)]
+    pub qty_max: String,
+    /// Smallest value of an order, in quote currency.
+    #[serde(default)]
+    pub notional_min: String,
 }
 
 /// `[book]`.
@@ -152,28 +172,6 @@ pub struct DecisionSection {
     pub spread_bps_max: f64,
     /// Ticks beyond the opposite best that an order may pay.
     pub slippage_ticks: i64,
-}
-
-/// `[risk]`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RiskSection {
-    /// Largest quantity of one order, in units of quantity; 0 for no limit but notional.
-    pub order_qty_max: f64,
-    /// Largest value of one order, in quote currency.
-    pub order_notional_quote_max: f64,
-    /// Furthest an order's price may be from the mid price on the costly side, in basis points.
-    pub collar_bps: i64,
-    /// Largest value of the position that open orders could lead to, in quote currency.
-    pub position_notional_quote_max: f64,
-    /// Most orders open at once, at most 64.
-    pub open_orders_max: usize,
-    /// Most orders sent in any one second, at most 1,024.
-    pub orders_per_second_max: usize,
-    /// Oldest a book may be, in milliseconds since its last change.
-    pub stale_after_ms: f64,
-    /// Loss, fees included, beyond which the kill switch is pulled, in quote currency.
-    pub loss_quote_max: f64,
 }
 
 /// `[venue]`.
@@ -264,23 +262,6 @@ impl Default for DecisionSection {
             horizon_ms: threshold.horizon_ns as f64 / NANOS_PER_MILLI as f64,
             spread_bps_max: threshold.spread_bps_max,
             slippage_ticks: threshold.slippage_ticks,
-        }
-    }
-}
-
-impl Default for RiskSection {
-    fn default() -> Self {
-        let limits = RiskLimits::default();
-        let quote = |amount: i128| amount as f64 / PRICE_SCALE as f64;
-        RiskSection {
-            order_qty_max: 0.0,
-            order_notional_quote_max: quote(limits.order_notional_quote_max),
-            collar_bps: limits.collar_bps,
-            position_notional_quote_max: quote(limits.position_notional_quote_max),
-            open_orders_max: limits.open_orders_max,
-            orders_per_second_max: limits.orders_per_second_max,
-            stale_after_ms: limits.stale_after_ns as f64 / NANOS_PER_MILLI as f64,
-            loss_quote_max: quote(limits.loss_quote_max),
         }
     }
 }
@@ -410,14 +391,8 @@ impl Config {
         range(between(self.decision.horizon_ms, 0.001, 86_400_000.0), "decision.horizon_ms", "must be 0.001 to 86400000")?;
         range(between(self.decision.spread_bps_max, 0.0, 10_000.0), "decision.spread_bps_max", "must be 0 to 10000")?;
         range((0..=10_000).contains(&self.decision.slippage_ticks), "decision.slippage_ticks", "must be 0 to 10000")?;
-        range(between(self.risk.order_qty_max, 0.0, 9e10), "risk.order_qty_max", "must be 0 (no limit) to 9e10")?;
-        range(between(self.risk.order_notional_quote_max, 0.0, 1e15), "risk.order_notional_quote_max", "must be 0 to 1e15")?;
-        range(between(self.risk.position_notional_quote_max, 0.0, 1e15), "risk.position_notional_quote_max", "must be 0 to 1e15")?;
-        range(between(self.risk.loss_quote_max, 0.0, 1e15), "risk.loss_quote_max", "must be 0 to 1e15")?;
-        range((0..=10_000).contains(&self.risk.collar_bps), "risk.collar_bps", "must be 0 to 10000")?;
-        range((1..=64).contains(&self.risk.open_orders_max), "risk.open_orders_max", "must be 1 to 64")?;
-        range((1..=1_024).contains(&self.risk.orders_per_second_max), "risk.orders_per_second_max", "must be 1 to 1024")?;
-        range(between(self.risk.stale_after_ms, 0.001, 86_400_000.0), "risk.stale_after_ms", "must be 0.001 to 86400000")?;
+        self.risk.validate()?;
+        self.instruments.iter().try_for_each(|entry| order_rules(entry).map(|_| ()))?;
         range(between(self.venue.order_latency_us, 0.001, 6e7), "venue.order_latency_us", "must be 0.001 to 6e7")?;
         range(between(self.venue.report_latency_us, 0.001, 6e7), "venue.report_latency_us", "must be 0.001 to 6e7")?;
         range(between(self.venue.maker_fee_bps, -100.0, 1_000.0), "venue.maker_fee_bps", "must be -100 to 1000")?;
@@ -499,19 +474,8 @@ impl Config {
         }
     }
 
-    pub(crate) fn limits(&self) -> RiskLimits {
-        let quote = |amount: f64| (amount * PRICE_SCALE as f64).round() as i128;
-        let unlimited = self.risk.order_qty_max == 0.0;
-        RiskLimits {
-            order_qty_max: if unlimited { Qty(i64::MAX) } else { Qty::from_f64(self.risk.order_qty_max).unwrap_or(Qty(i64::MAX)) },
-            order_notional_quote_max: quote(self.risk.order_notional_quote_max),
-            collar_bps: self.risk.collar_bps,
-            position_notional_quote_max: quote(self.risk.position_notional_quote_max),
-            open_orders_max: self.risk.open_orders_max,
-            orders_per_second_max: self.risk.orders_per_second_max,
-            stale_after_ns: nanos(self.risk.stale_after_ms, 1e6),
-            loss_quote_max: quote(self.risk.loss_quote_max),
-        }
+    pub(crate) fn limits(&self, instruments: &[Instrument]) -> RiskLimits {
+        self.risk.limits(instruments, &self.instruments)
     }
 
     pub(crate) fn venue(&self) -> SimulatedVenueConfig {
@@ -556,7 +520,8 @@ fn nanos(value: f64, scale: f64) -> i64 {
 }
 
 /// Keys of `[[instruments]]`.
-const INSTRUMENT_KEYS: [&str; 5] = ["venue", "symbol", "tick", "lot", "contract_quote"];
+const INSTRUMENT_KEYS: [&str; 10] =
+    ["venue", "symbol", "tick", "lot", "contract_quote", "price_min", "price_max", "qty_min", "qty_max", "notional_min"];
 
 fn refuse_unknown_keys(table: &Table, text: &str, path: &Path) -> Result<(), ConfigError> {
     let known = Table::try_from(Config::default()).unwrap_or_default();
@@ -644,6 +609,9 @@ mod tests {
         for (text, key) in [
             ("[risk]\nopen_orders_max = 65\n", "risk.open_orders_max"),
             ("[source]\ndate = \"2019-02-29\"\n", "source.date"),
+            ("[risk]\ncdar_alpha = 1.0\n", "risk.cdar_alpha"),
+            ("[risk]\npause_ms = 0.0\n", "risk.pause_ms"),
+            ("[risk]\ndrawdown_quote_max = -1.0\n", "risk.drawdown_quote_max"),
             ("[venue]\norder_latency_us = 0.0\n", "venue.order_latency_us"),
             ("[topology]\nmode = \"both\"\n", "topology.mode"),
             ("[topology]\ncores = [0, 1]\n", "topology.cores"),

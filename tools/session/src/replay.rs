@@ -454,13 +454,19 @@ fn report(
     match trade.trading_state() {
         TradingState::Active => {}
         TradingState::Reducing => {
-            report.notices.push("trading was reduced to closing positions: model steps failed one after another".into());
+            report.notices.push(format!("trading was reduced to closing positions and stayed so: {}", latched(trade)))
         }
-        TradingState::Halted => report
-            .notices
-            .push("trading was halted: the loss, fees included, passed `risk.loss_quote_max`; nothing was sent after that".into()),
+        TradingState::Halted => {
+            report.notices.push(format!("trading was halted; nothing was sent after that: {}", latched(trade)));
+        }
     }
     report
+}
+
+/// What holds trading, in words.
+fn latched(trade: &ReplayTrade) -> String {
+    let causes: Vec<&str> = trade.latches().iter().map(|cause| cause.description()).collect();
+    causes.join(" ")
 }
 
 fn source_report(file: &crate::capture::CaptureFile) -> SourceReport {

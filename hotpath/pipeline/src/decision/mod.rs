@@ -6,7 +6,9 @@ pub use threshold::{ThresholdConfig, ThresholdStrategy};
 
 use crate::account::AccountView;
 use chronos_inference::Prediction;
-use chronos_market::{ExecutionReport, Frame, InstrumentId, MarketEvent, ParameterBlock, Price, Qty, Side, TimeInForce, Timestamp};
+use chronos_market::{
+    Exchange, ExecutionReport, Frame, InstrumentId, MarketEvent, ParameterBlock, Price, Qty, Side, TimeInForce, Timestamp,
+};
 
 /// Decides.
 ///
@@ -34,20 +36,94 @@ pub enum Input<'a> {
     Control(Control),
 }
 
+/// The number of a strategy, below [`STRATEGIES_MAX`]; 0 where there is one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct StrategyId(pub u16);
+
+/// Strategies that can be told apart in one session.
+pub const STRATEGIES_MAX: usize = 64;
+
 /// A strategy's own number for a timer; setting it again moves it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TimerId(pub u16);
 
-/// Orders to the system itself.
+/// A part of the system that has a kill switch of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    /// One strategy, on every instrument.
+    Strategy(StrategyId),
+    /// One instrument.
+    Instrument(InstrumentId),
+    /// Every instrument of a venue.
+    Venue(Exchange),
+}
+
+/// Orders to the system itself, given by hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub enum Control {
     /// New orders may only make positions smaller.
-    Reduce = 0,
+    Reduce,
     /// No new orders.
-    Halt = 1,
-    /// Trade again.
-    Resume = 2,
+    Halt,
+    /// Trade again: lifts what holds for the whole system, whatever latched it.
+    Resume,
+    /// No new orders in this part.
+    Kill(Scope),
+    /// Trade again in this part.
+    Restore(Scope),
+}
+
+/// Length of [`Control::to_bytes`].
+pub const CONTROL_BYTES: usize = 4;
+
+impl Control {
+    /// As the journal holds it, little-endian: what u8 (0 reduce, 1 halt, 2 resume, 3 kill, 4 restore), kind of scope u8 (0 whole
+    /// system, 1 strategy, 2 instrument, 3 venue), its number u16.
+    pub fn to_bytes(self) -> [u8; CONTROL_BYTES] {
+        let (what, scope) = match self {
+            Control::Reduce => (0, None),
+            Control::Halt => (1, None),
+            Control::Resume => (2, None),
+            Control::Kill(scope) => (3, Some(scope)),
+            Control::Restore(scope) => (4, Some(scope)),
+        };
+        let (kind, number) = Scope::code(scope);
+        let [low, high] = number.to_le_bytes();
+        [what, kind, low, high]
+    }
+
+    /// Reads [`Control::to_bytes`]; `None` where the bytes are none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Control> {
+        let [what, kind, low, high] = *<&[u8; CONTROL_BYTES]>::try_from(bytes).ok()?;
+        let number = u16::from_le_bytes([low, high]);
+        let scope = match kind {
+            0 if number == 0 => None,
+            1 => Some(Scope::Strategy(StrategyId(number))),
+            2 => Some(Scope::Instrument(InstrumentId(number))),
+            3 => Some(Scope::Venue(*Exchange::ALL.get(usize::from(number))?)),
+            _ => return None,
+        };
+        match (what, scope) {
+            (0, None) => Some(Control::Reduce),
+            (1, None) => Some(Control::Halt),
+            (2, None) => Some(Control::Resume),
+            (3, Some(scope)) => Some(Control::Kill(scope)),
+            (4, Some(scope)) => Some(Control::Restore(scope)),
+            _ => None,
+        }
+    }
+}
+
+impl Scope {
+    /// Kind and number of a scope in journals; zeros for the whole system.
+    pub(crate) fn code(scope: Option<Scope>) -> (u8, u16) {
+        match scope {
+            None => (0, 0),
+            Some(Scope::Strategy(id)) => (1, id.0),
+            Some(Scope::Instrument(id)) => (2, id.0),
+            Some(Scope::Venue(venue)) => (3, venue as u16),
+        }
+    }
 }
 
 /// What a strategy wants done.
@@ -62,6 +138,8 @@ pub enum Intent {
 /// An order a strategy wants; it gets its identity when it passes risk.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct OrderIntent {
+    /// The strategy that wants it.
+    pub strategy: StrategyId,
     /// The instrument.
     pub instrument: InstrumentId,
     /// Buy or sell.
@@ -167,6 +245,23 @@ impl OrderBuffer {
             self.dropped += 1;
         } else {
             self.intents.push(intent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_read_back() {
+        let scopes = [Scope::Strategy(StrategyId(7)), Scope::Instrument(InstrumentId(300)), Scope::Venue(Exchange::Kraken)];
+        let of_parts = scopes.into_iter().flat_map(|scope| [Control::Kill(scope), Control::Restore(scope)]);
+        for control in [Control::Reduce, Control::Halt, Control::Resume].into_iter().chain(of_parts) {
+            assert_eq!(Control::from_bytes(&control.to_bytes()), Some(control));
+        }
+        for bytes in [&[0, 1, 0, 0][..], &[3, 0, 0, 0], &[3, 3, 200, 0], &[9, 0, 0, 0], &[0, 0, 0]] {
+            assert_eq!(Control::from_bytes(bytes), None, "{bytes:?}");
         }
     }
 }

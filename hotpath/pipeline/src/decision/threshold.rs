@@ -1,6 +1,6 @@
 //! The strategy that ships: take when the signal is strong, leave when it turns or its horizon is over.
 
-use super::{Input, OrderBuffer, OrderIntent, Strategy, TimerId};
+use super::{Input, OrderBuffer, OrderIntent, Strategy, StrategyId, TimerId};
 use crate::account::AccountView;
 use chronos_inference::Prediction;
 use chronos_market::features::index_of;
@@ -136,6 +136,7 @@ impl ThresholdStrategy {
         let opposite = if side == Side::Buy { bbo.ask.price } else { bbo.bid.price };
         let slippage = instrument.tick.0.saturating_mul(self.config.slippage_ticks).saturating_mul(side.sign());
         OrderIntent {
+            strategy: StrategyId(0),
             instrument: id,
             side,
             price: Price(opposite.0.saturating_add(slippage).max(instrument.tick.0)),

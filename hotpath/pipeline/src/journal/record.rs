@@ -28,10 +28,15 @@ pub enum RecordKind {
     Parameters = 3,
     /// A timer fired: its number u16.
     Timer = 4,
-    /// The trading state changed: the new state u8.
+    /// A latch, kill switch, circuit breaker or pause changed: [`StateChange::to_bytes`](crate::risk::StateChange::to_bytes), the
+    /// trading state first.
     State = 5,
     /// A frame was skipped: its seq u64, its instrument u16.
     Skip = 6,
+    /// Limits were replaced: [`LimitsRecord`](crate::risk::LimitsRecord).
+    Limits = 16,
+    /// An order to the system, by hand: [`Control::to_bytes`](crate::decision::Control::to_bytes).
+    Control = 17,
 }
 
 impl RecordKind {
@@ -43,6 +48,8 @@ impl RecordKind {
             4 => RecordKind::Timer,
             5 => RecordKind::State,
             6 => RecordKind::Skip,
+            16 => RecordKind::Limits,
+            17 => RecordKind::Control,
             _ => return None,
         })
     }
@@ -148,7 +155,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_back_and_notices_every_flipped_bit(
-            payload in prop::collection::vec(any::<u8>(), 0..120), seq: u64, recv_ns: i64, kind in 1u8..=6, flip in any::<prop::sample::Index>()
+            payload in prop::collection::vec(any::<u8>(), 0..120), seq: u64, recv_ns: i64, kind in prop_oneof![1u8..=6, 16u8..=17], flip in any::<prop::sample::Index>()
         ) {
             let record = Record { kind: RecordKind::from_byte(kind).unwrap(), seq, recv_ns, payload: &payload };
             let mut bytes = vec![0xAA; record_bytes(payload.len())];

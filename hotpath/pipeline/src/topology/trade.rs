@@ -3,13 +3,13 @@
 use super::cold_link::Sent;
 use super::hot_thread::touch_ring;
 use super::{BackPressure, ColdLink, Reapplied, SkippedFrame};
-use crate::account::Account;
+use crate::account::{Account, OpenOrder};
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
 use crate::journal::{MappedJournal, RecordKind};
 use crate::latency::{Latencies, Stage};
 use crate::predictor::Predictor;
-use crate::risk::{Risk, RiskCheck, RiskLimits, TradingState};
+use crate::risk::{FailedChecks, Origin, Risk, RiskCheck, RiskLimits, TradingState};
 use crate::stopwatch::{Started, Stopwatch};
 use chronos_market::{
     BookState, ColdRecord, DecisionTelemetry, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, NewOrder,
@@ -173,7 +173,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             predictors,
             idle_predictor: 0,
             account: Account::new(instruments),
-            risk: Risk::new(config.limits),
+            risk: Risk::new(&config.limits, instruments),
             config,
             journal,
             cold,
@@ -256,8 +256,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     pub fn on_event(&mut self, event: &MarketEvent) {
         self.advance(Timestamp(event.recv_ns));
+        self.risk.on_event(self.now, event);
         match event.kind {
-            EventKind::LevelSet => self.risk.on_book_change(event.instrument, self.now),
             EventKind::BookSynced => self.on_book_state(event.instrument, BookState::Synced),
             // Which reason it was is told by the ingest group; here every stale book is as unusable as any other.
             EventKind::BookStale => self.on_book_state(event.instrument, BookState::Stale(StaleReason::Gap)),
@@ -291,11 +291,12 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if self.observed.is_some() {
             self.observe();
         }
-        self.risk.on_quote(frame.instrument, frame.bbo);
+        self.risk.on_quote(self.now, frame.instrument, frame.bbo);
         self.account.set_mark(frame.instrument, mid_price(frame));
-        if self.account.fills() > 0 && self.risk.on_loss(self.net_quote()) {
-            self.journal_state();
+        if self.account.fills() > 0 {
+            self.risk.on_equity(self.now, frame.instrument, &self.account);
         }
+        self.note_changes();
         let mut inference_ns = 0;
         let prediction = match self.predictors.get_mut(frame.instrument.index()) {
             None => Some(None),
@@ -308,9 +309,9 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                 self.latencies.record(Stage::Inference, inference_ns);
                 if result.is_err() {
                     self.counters.inference_failures += 1;
-                    if is_failing && self.risk.state() == TradingState::Active {
-                        self.risk.control(Control::Reduce);
-                        self.journal_state();
+                    if is_failing {
+                        self.risk.latch(RiskCheck::Reducing, Origin::Model);
+                        self.note_changes();
                     }
                 }
                 result.ok().map(Some)
@@ -380,12 +381,20 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.flush();
     }
 
-    /// Gives an order to the system.
+    /// Gives an order to the system, by hand.
     pub fn control(&mut self, control: Control) {
+        self.journal_record(RecordKind::Control, self.now.0, &control.to_bytes());
         self.risk.control(control);
-        self.journal_state();
+        self.note_changes();
         self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
         self.route();
+    }
+
+    /// Replaces the limits, between two events; what changes is journaled first.
+    pub fn set_limits(&mut self, limits: &RiskLimits) {
+        let record = self.risk.set_limits(limits);
+        self.journal_record(RecordKind::Limits, self.now.0, record.as_bytes());
+        self.note_changes();
     }
 
     /// What stopped the session, if anything did.
@@ -422,6 +431,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     /// What the system may do now.
     pub fn trading_state(&self) -> TradingState {
         self.risk.state()
+    }
+
+    /// What holds trading until it is reset by hand.
+    pub fn latches(&self) -> FailedChecks {
+        self.risk.latches()
     }
 
     /// The account.
@@ -476,7 +490,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             let bytes = canonical_report(&report);
             self.journal_record(RecordKind::Report, report.recv.0, &bytes);
             self.digest.update(bytes);
-            self.account.on_report(&report);
+            if self.risk.is_news(self.now, &report) {
+                let closed = self.account.on_report(&report);
+                self.risk.on_report(self.now, &report, closed, &self.account);
+            }
+            self.note_changes();
             self.counters.venue_rejects += u64::from(report.kind == chronos_market::ReportKind::Rejected);
             self.observer.report(&report);
             self.send_cold(ColdRecord::Report(report));
@@ -596,7 +614,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     fn place(&mut self, intent: &OrderIntent) {
         let begun = self.stopwatch.start();
-        if self.risk.check(self.now, intent, &self.account).is_err() {
+        if self.risk.check(self.now, intent).is_err() {
             return;
         }
         let order = NewOrder {
@@ -612,7 +630,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if self.send(&OrderCommand::New(order), begun) {
             self.next_order += 1;
             self.counters.orders += 1;
-            self.risk.on_sent(self.now);
+            self.risk.on_sent(self.now, &order, intent.strategy);
             self.account.on_sent(&order);
         }
     }
@@ -620,11 +638,18 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     fn cancel_all(&mut self, instrument: InstrumentId) {
         for place in 0..self.account.open_orders().len() {
             let open = self.account.open_orders()[place];
-            let command = OrderCommand::Cancel { id: open.order.id, instrument };
-            if open.order.instrument == instrument && !open.is_cancelling && self.send(&command, self.stopwatch.start()) {
-                self.counters.cancels += 1;
-                self.account.on_cancel_sent(open.order.id);
+            if open.order.instrument == instrument {
+                self.cancel(&open);
             }
+        }
+    }
+
+    fn cancel(&mut self, open: &OpenOrder) {
+        let command = OrderCommand::Cancel { id: open.order.id, instrument: open.order.instrument };
+        if !open.is_cancelling && self.send(&command, self.stopwatch.start()) {
+            self.counters.cancels += 1;
+            self.risk.on_cancel_sent(self.now);
+            self.account.on_cancel_sent(open.order.id);
         }
     }
 
@@ -647,6 +672,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.latencies.record(Stage::Risk, self.stopwatch.elapsed_ns(begun));
         if !is_encoded || self.venue.submit(self.now, command).is_err() {
             self.counters.submit_errors += 1;
+            self.risk.on_submit_error(self.now, id);
+            self.note_changes();
             return false;
         }
         self.digest.update(bytes);
@@ -674,16 +701,25 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         is_written
     }
 
-    #[cold]
-    fn journal_state(&mut self) {
-        let state = self.risk.state() as u8;
-        self.journal_record(RecordKind::State, self.now.0, &[state]);
+    /// Journals what changed of the trading state, and cancels the orders that must not stay open then.
+    #[inline]
+    fn note_changes(&mut self) {
+        while let Some(change) = self.risk.take_change() {
+            self.journal_record(RecordKind::State, self.now.0, &change.to_bytes());
+            for place in 0..self.account.open_orders().len() {
+                let open = self.account.open_orders()[place];
+                if self.risk.cancels(&change, &open) {
+                    self.cancel(&open);
+                }
+            }
+        }
     }
 
     #[cold]
     fn stop(&mut self, error: TradeError) {
-        self.risk.control(Control::Halt);
         self.error.get_or_insert(error);
+        self.risk.latch(RiskCheck::KillSwitch, Origin::Session);
+        self.note_changes();
     }
 
     /// `false` where the cold path will not see it.
