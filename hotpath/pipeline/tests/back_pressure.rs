@@ -109,6 +109,7 @@ impl Market {
             tick: TickConfig { warmup_ticks: 20, ..TickConfig::default() },
             features: FeatureConfig::default(),
             verify: true,
+            cold_start: None,
         };
         Ingest::new(&self.instruments, vec![self.source.clone()], &config)
     }

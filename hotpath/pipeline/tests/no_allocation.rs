@@ -68,13 +68,7 @@ fn a_warm_session_allocates_nothing() {
     let cold = ColdPath::start(ColdConfig { regime, record: None, quarantine: None, delay: None }, links).unwrap();
     let trade = Trade::new(
         &instruments,
-        TradeConfig {
-            session: 1,
-            limits: every_limit(),
-            windows,
-            is_recording: true,
-            back_pressure: BackPressure::default(),
-        },
+        TradeConfig { session: 1, limits: every_limit(), windows, is_recording: true, back_pressure: BackPressure::default() },
         ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],

@@ -11,7 +11,7 @@ use chronos_pipeline::decision::{Control, Input, OrderBuffer, OrderIntent, Scope
 use chronos_pipeline::journal::{MappedJournal, RecordKind, read_record};
 use chronos_pipeline::risk::{LimitsRecord, RiskCheck, RiskLimits, TradingState};
 use chronos_pipeline::stopwatch::Stopwatch;
-use chronos_pipeline::topology::{ColdLink, Observer, Trade, TradeConfig, Waiting, WindowSchedule};
+use chronos_pipeline::topology::{BackPressure, ColdLink, Observer, Trade, TradeConfig, Waiting, WindowSchedule};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -88,7 +88,13 @@ impl Session {
         let venue = Script::default();
         let trade = Trade::new(
             &instruments,
-            TradeConfig { session: 1, limits, windows: WindowSchedule::default(), is_recording: false },
+            TradeConfig {
+                session: 1,
+                limits,
+                windows: WindowSchedule::default(),
+                is_recording: false,
+                back_pressure: BackPressure::Lossless,
+            },
             Buyer,
             venue.clone(),
             Vec::new(),

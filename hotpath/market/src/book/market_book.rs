@@ -159,7 +159,7 @@ impl MarketBook {
     /// Messages were lost before they came here, for want of room: as [`MarketBook::resync`], and told as an overrun.
     pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         match self {
-            MarketBook::Empty { has_begun } => {
+            MarketBook::Empty { has_begun, .. } => {
                 *has_begun = false;
                 SyncOutcome::Unused
             }
