@@ -1,7 +1,7 @@
 //! A session from files to a report.
 //!
 //! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
-//! [`assembly`] makes the hot and the cold path, [`replay()`] runs them, and the [`report::Report`] says what happened, as JSON or, with
+//! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`] says what happened, as JSON or, with
 //! the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running anything.
 
 pub mod assembly;
@@ -15,5 +15,6 @@ pub mod model;
 mod replay;
 pub mod report;
 pub mod series;
+pub mod wire;
 
 pub use replay::{Progress, ReplayOptions, Replayed, SessionError, replay};
