@@ -246,7 +246,7 @@ impl Server {
 
     fn endpoint(&self) -> Endpoint {
         let address = self.0.local_addr().unwrap();
-        Endpoint { subscriptions: vec!["subscribe".into()], ..Endpoint::new(&format!("ws://{address}/ws"), vec![address]) }
+        Endpoint::new(&format!("ws://{address}/ws"), vec![address]).with_subscriptions(vec!["subscribe".into()])
     }
 
     /// The next connection, waited for at most ten seconds.

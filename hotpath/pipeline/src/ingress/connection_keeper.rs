@@ -310,7 +310,7 @@ mod tests {
             now = due;
         }
         for (place, wait) in waits.iter().enumerate() {
-            let longest = (250 * NANOS_PER_MILLI << place).min(30 * SECOND);
+            let longest = ((250 * NANOS_PER_MILLI) << place).min(30 * SECOND);
             assert!((longest / 2..=longest).contains(wait), "wait {place} is {wait}");
         }
         assert_eq!(keeper.counters().failed, 12);

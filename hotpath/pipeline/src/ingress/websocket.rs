@@ -83,6 +83,8 @@ pub struct WebSocketClient<S: Read + Write> {
     config: WebSocketConfig,
     /// The message handed out last: its memory is used again once it is dropped.
     last: Option<Message>,
+    /// Whether the peer has said that it closes.
+    is_closing: bool,
     outgoing: BytesMut,
     counters: WebSocketCounters,
 }
@@ -120,7 +122,8 @@ impl<S: Read + Write> WebSocketClient<S> {
         let shaking = ClientHandshake::start(stream, request, Some(limits)).map_err(|error| lost(&error))?;
         let outgoing = BytesMut::with_capacity(config.read_bytes);
         let counters = WebSocketCounters::default();
-        let mut client = WebSocketClient { state: State::Shaking(shaking), config, last: None, outgoing, counters };
+        let mut client =
+            WebSocketClient { state: State::Shaking(shaking), config, last: None, is_closing: false, outgoing, counters };
         client.is_open()?;
         Ok(client)
     }
@@ -191,7 +194,8 @@ impl<S: Read + Write> WebSocketClient<S> {
                 }
                 Ok(Message::Pong(_)) => self.counters.pongs += 1,
                 // The next read answers it, and tells when the other side has closed.
-                Ok(Message::Close(_) | Message::Frame(_)) => {}
+                Ok(Message::Close(_)) => self.is_closing = true,
+                Ok(Message::Frame(_)) => {}
                 Err(error) if is_would_block(&error) => return Ok(None),
                 Err(error) => return self.fail(&error),
             }
@@ -272,7 +276,11 @@ impl<S: Read + Write> WebSocketClient<S> {
 
     #[cold]
     fn fail(&mut self, error: &Error) -> Result<Option<&[u8]>, ConnectionLost> {
-        let reason = lost(error);
+        let reason = match lost(error) {
+            // Goodbyes are said; many a server then ends TLS or TCP without a further word.
+            ConnectionLost::Cut | ConnectionLost::Io(io::ErrorKind::ConnectionReset) if self.is_closing => ConnectionLost::Closed,
+            reason => reason,
+        };
         self.state = State::Lost(reason);
         Err(reason)
     }

@@ -12,12 +12,9 @@ use std::time::Duration;
 /// Where a stream comes from, and what to ask for.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// `ws://host/path` or `wss://host/path`.
-    pub url: String,
-    /// Addresses of the host, tried in turn.
-    pub addresses: Vec<SocketAddr>,
-    /// Text messages sent as soon as a connection is open.
-    pub subscriptions: Vec<String>,
+    url: String,
+    addresses: Vec<SocketAddr>,
+    subscriptions: Vec<String>,
     #[cfg(feature = "tls")]
     tls: Option<super::TlsConnector>,
 }
@@ -287,7 +284,8 @@ impl WebSocketFeed {
 }
 
 impl Endpoint {
-    /// An endpoint that nothing is asked of after the handshake.
+    /// `url` is `ws://host/path` or `wss://host/path`, `addresses` those of the host, tried in turn. Nothing is asked for after the
+    /// handshake.
     pub fn new(url: &str, addresses: Vec<SocketAddr>) -> Endpoint {
         Endpoint {
             url: url.to_owned(),
@@ -296,6 +294,11 @@ impl Endpoint {
             #[cfg(feature = "tls")]
             tls: None,
         }
+    }
+
+    /// Text messages sent as soon as a connection is open.
+    pub fn with_subscriptions(self, subscriptions: Vec<String>) -> Endpoint {
+        Endpoint { subscriptions, ..self }
     }
 
     /// What `wss` connections are encrypted by.

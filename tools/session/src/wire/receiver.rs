@@ -97,7 +97,8 @@ pub(crate) fn drive(capture: Capture, options: &WireOptions, limit: u64, session
     ] {
         report.put(latency, measured);
     }
-    if let Ingress::Udp { ingress, .. } = &ingress {
+    if let Ingress::Udp(udp) = &ingress {
+        let (ingress, _) = &**udp;
         report.kernel_drops = ingress.counters().kernel_drops;
         report.kernel_times = ingress.has_kernel_times();
     }
@@ -188,7 +189,7 @@ fn connect_egress(transport: Transport, to: SocketAddr) -> Result<OrderConnectio
 
 /// What messages arrive by.
 enum Ingress {
-    Udp { ingress: UdpIngress, readiness: Readiness },
+    Udp(Box<(UdpIngress, Readiness)>),
     WebSocket(Box<WebSocketFeed>),
 }
 
@@ -203,7 +204,7 @@ impl Ingress {
     #[inline]
     fn receive(&mut self) -> Option<Arrival<'_>> {
         match self {
-            Ingress::Udp { ingress, .. } => ingress.receive().map(|datagram| Arrival {
+            Ingress::Udp(udp) => udp.0.receive().map(|datagram| Arrival {
                 frame: datagram.payload,
                 kernel_ns: datagram.kernel.map(|kernel| datagram.recv.since_ns(kernel).max(0).unsigned_abs()),
             }),
@@ -213,7 +214,7 @@ impl Ingress {
 
     fn wait(&mut self) -> Result<(), WireError> {
         match self {
-            Ingress::Udp { readiness, .. } => readiness.wait(Some(WAIT_MAX)),
+            Ingress::Udp(udp) => udp.1.wait(Some(WAIT_MAX)),
             Ingress::WebSocket(feed) => feed.wait(WAIT_MAX),
         }
         .map_err(WireError::socket("waiting for messages"))
@@ -222,7 +223,7 @@ impl Ingress {
     /// Why nothing will come any more, where that is known.
     fn lost(&self) -> Option<String> {
         match self {
-            Ingress::Udp { .. } => None,
+            Ingress::Udp(_) => None,
             Ingress::WebSocket(feed) => feed.last_lost().map(|reason| reason.to_string()),
         }
     }
@@ -249,7 +250,7 @@ fn open(
             let window_bytes = ingress.receive_buffer_bytes() as u64 / 2;
             let link = Link::udp(to)?;
             let sender = Sender { capture, options, limit, link, notes, shared: theirs, window_bytes };
-            Ok((Ingress::Udp { ingress, readiness }, spawn("chronos-sender", move || sender.run())?))
+            Ok((Ingress::Udp(Box::new((ingress, readiness))), spawn("chronos-sender", move || sender.run())?))
         }
         Transport::WebSocket => {
             let listener = listener()?;
