@@ -1,8 +1,8 @@
 //! What the tests of every crate share: where fixtures are, and how their absence is told.
 //!
 //! Golden values are read from the folder `CHRONOS_GOLDEN` (default `../shared/golden` beside the workspace), captures from
-//! `CHRONOS_DATA` (default `../shared/data`). Where a folder is missing a test prints `skipped:` and why, and passes; with
-//! `CHRONOS_REQUIRE_FIXTURES=1` it fails instead.
+//! `CHRONOS_DATA` (default `../shared/data`), documented messages and requests from `CHRONOS_FORMATS` (default `../shared/formats`).
+//! Where a folder is missing a test prints `skipped:` and why, and passes; with `CHRONOS_REQUIRE_FIXTURES=1` it fails instead.
 
 pub mod allocation;
 
@@ -32,6 +32,34 @@ pub fn golden_json(name: &str) -> Option<serde_json::Value> {
 /// Where it is missing and `CHRONOS_REQUIRE_FIXTURES=1`.
 pub fn data_file(name: &str) -> Option<PathBuf> {
     fixture("CHRONOS_DATA", "data", name)
+}
+
+/// A file of the folder of wire formats, `CHRONOS_FORMATS` (default `../shared/formats`); `None`, after saying so, where it is
+/// missing.
+///
+/// # Panics
+/// Where it is missing and `CHRONOS_REQUIRE_FIXTURES=1`.
+pub fn formats_file(name: &str) -> Option<PathBuf> {
+    fixture("CHRONOS_FORMATS", "formats", name)
+}
+
+/// A certificate for `host`, made and signed by itself for a test.
+#[cfg(feature = "certificates")]
+pub struct TestCertificate {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its private key, PKCS#8 in DER.
+    pub key: Vec<u8>,
+}
+
+/// Makes a certificate that only this test knows.
+///
+/// # Panics
+/// Where `host` is not a host name.
+#[cfg(feature = "certificates")]
+pub fn test_certificate(host: &str) -> TestCertificate {
+    let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap_or_else(|error| panic!("{host}: {error}"));
+    TestCertificate { certificate: made.cert.der().to_vec(), key: made.signing_key.serialize_der() }
 }
 
 /// The root of the workspace.

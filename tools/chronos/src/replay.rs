@@ -4,6 +4,7 @@ use crate::progress::bar;
 use crate::summary;
 use anyhow::{Context, Result};
 use chronos_session::config::{Config, default_toml};
+use chronos_session::wire::{Speed, Transport, WireOptions};
 use chronos_session::{ReplayOptions, Replayed, html, replay};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -14,10 +15,17 @@ use std::path::PathBuf;
   chronos replay capture.gz --verify
   chronos replay day1.gz day2.gz --model models/mine --html report.html
   chronos replay captures/ --model none --json | jq .latency_ns.tick_to_trade
+  chronos replay capture.gz --over udp --speed 10 --loss 0.001 --reorder 0.01
 
 Files with the same venue and symbols continue each other; different instruments are merged by receive time. Lines are
 `<receive time> <message>`, the time in s, ms, us or ns, the message as Binance (spot, USD-M, COIN-M) sent it; gzip, zstd or plain.
-A line that cannot be used is counted and told, and never stops the replay. Exit status: 0 done, 2 an error.")]
+A line that cannot be used is counted and told, and never stops the replay.
+
+`--over` sends the capture through sockets on loopback: one thread sends each message at its time, this one receives it by the same
+ingress a live session has, and orders leave signed (for an account that does not exist) by a socket to a third that counts them. Of
+packet captures the payloads of the datagrams are sent. Receive times of the capture stay the logical time, so without `--loss` and
+`--reorder` the digest is that of the replay from the file. Latency is then measured from socket to socket, beside that of the two
+crossings alone. Exit status: 0 done, 2 an error.")]
 pub(crate) struct Arguments {
     /// Capture files, or folders of them
     #[arg(required_unless_present = "print_config")]
@@ -61,13 +69,28 @@ pub(crate) struct Arguments {
     /// Stop after so many lines
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
+    /// Play the capture through sockets on loopback: a UDP datagram or a WebSocket message for each
+    #[arg(long, value_enum, value_name = "udp|ws")]
+    over: Option<Over>,
+    /// Times the capture's own pace, or `max` for as fast as it is taken [default: 1]
+    #[arg(long, value_name = "X|max", requires = "over", value_parser = speed)]
+    speed: Option<Speed>,
+    /// Lose this part of the messages, 0 to below 1
+    #[arg(long, value_name = "P", requires = "over", default_value_t = 0.0, hide_default_value = true)]
+    loss: f64,
+    /// Let this part of the messages be overtaken by the next, 0 to below 1
+    #[arg(long, value_name = "P", requires = "over", default_value_t = 0.0, hide_default_value = true)]
+    reorder: f64,
+    /// Send messages in bursts of so many, back to back
+    #[arg(long, value_name = "N", requires = "over", default_value_t = 1, hide_default_value = true)]
+    burst: u32,
     /// Configuration file (TOML); options given here win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print the configuration with every default, and stop
     #[arg(long)]
     print_config: bool,
-    /// Seed of the untrained model [default: 1]
+    /// Seed of the untrained model, and of loss and reordering [default: 1]
     #[arg(long)]
     seed: Option<u64>,
     /// Record events, orders and reports as Parquet, the journal, and malformed lines to this folder
@@ -96,6 +119,20 @@ enum Waiting {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Over {
+    Udp,
+    Ws,
+}
+
+/// Reads a speed.
+fn speed(text: &str) -> Result<Speed, String> {
+    match text {
+        "max" => Ok(Speed::Max),
+        number => number.parse().map(Speed::Times).map_err(|_| "expected a number above 0, or `max`".into()),
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Engine {
     Auto,
     Native,
@@ -115,6 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         limit: arguments.limit,
         record: arguments.record.clone(),
         resyncs: Vec::new(),
+        over: over(arguments),
         cold_delay: None,
     };
     let replayed = replay_with_progress(&options)?;
@@ -148,6 +186,22 @@ pub(crate) fn replay_with_progress(options: &ReplayOptions) -> Result<Replayed> 
 pub(crate) fn write_html(path: &std::path::Path, replayed: &Replayed) -> Result<()> {
     let page = html::render(&replayed.report, &replayed.series, &replayed.latency_curves);
     std::fs::write(path, page).with_context(|| format!("cannot write the report {}", path.display()))
+}
+
+/// The sockets to go over, if any.
+fn over(arguments: &Arguments) -> Option<WireOptions> {
+    let transport = match arguments.over? {
+        Over::Udp => Transport::Udp,
+        Over::Ws => Transport::WebSocket,
+    };
+    Some(WireOptions {
+        transport,
+        speed: arguments.speed.unwrap_or(Speed::Times(1.0)),
+        loss: arguments.loss,
+        reorder: arguments.reorder,
+        burst: arguments.burst,
+        seed: arguments.seed.unwrap_or(1),
+    })
 }
 
 /// The configuration file, and over it what the command line says.

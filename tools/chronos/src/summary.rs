@@ -3,6 +3,7 @@
 use crate::tables::{lines, printable, table, terminal_width};
 use chronos_session::format::{count, decimal, duration_ns, money, words};
 use chronos_session::report::{Report, SourceReport};
+use chronos_session::wire::WireReport;
 use comfy_table::Table;
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ pub(crate) fn render(report: &Report) -> String {
 /// The summary in so many columns.
 fn render_in(report: &Report, width: u16) -> String {
     let mut summary = String::new();
-    for table in [sources(report), counts(report), latency(report)].into_iter().flatten() {
+    for table in [sources(report), counts(report), latency(report), wire(report)].into_iter().flatten() {
         summary.push_str(&lines(table, width));
         summary.push('\n');
     }
@@ -27,6 +28,7 @@ fn render_in(report: &Report, width: u16) -> String {
         report.topology,
         report.trading_state
     ));
+    summary.extend(report.wire.iter().map(wire_counts));
     let model = match &report.model_sha256 {
         Some(sha256) => format!("{}, {sha256}", report.model),
         None => report.model.clone(),
@@ -61,6 +63,7 @@ fn counts(report: &Report) -> Option<Table> {
         pair("of no use here", report.ignored),
         pair("malformed", report.malformed),
         pair("gaps", report.gaps),
+        pair("missed by number", report.missed),
         pair("resyncs", report.resyncs),
         pair("out of time order", report.time_reversals),
         pair("trades", report.trades),
@@ -99,6 +102,34 @@ fn latency(report: &Report) -> Option<Table> {
     table(["Latency", "Measured", "p50", "p99", "p99.9", "Max"], rows, &[1, 2, 3, 4, 5])
 }
 
+/// Latency from socket to socket.
+fn wire(report: &Report) -> Option<Table> {
+    let rows = report.wire.iter().flat_map(|wire| wire.latencies()).filter(|(_, summary)| summary.count > 0);
+    let rows = rows.map(|(latency, summary)| {
+        let [p50, p99, p999, max] = [summary.p50, summary.p99, summary.p999, summary.max].map(duration_ns);
+        [words(latency.name()), count(summary.count), p50, p99, p999, max]
+    });
+    table(["Sockets", "Measured", "p50", "p99", "p99.9", "Max"], rows, &[1, 2, 3, 4, 5])
+}
+
+/// What the sockets carried, in one line.
+fn wire_counts(wire: &WireReport) -> String {
+    let speed = wire.speed.map_or("as fast as taken".into(), |speed| format!("at {} times its pace", decimal(speed, 2)));
+    format!(
+        "over {}, {speed}: {} messages sent, {} received, {} lost and {} overtaken on purpose, {} missing otherwise; {} of {} orders \
+         arrived over {}\n",
+        wire.transport,
+        count(wire.sent),
+        count(wire.received),
+        count(wire.lost),
+        count(wire.reordered),
+        count(wire.missing),
+        count(wire.orders_received),
+        count(wire.orders_sent),
+        wire.orders_by
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +146,7 @@ mod tests {
             messages: 1_204_331,
             malformed: 2,
             gaps: 0,
+            missed: 0,
             resyncs: 0,
             trades: 48_112,
             book_checks: BookChecks { compared: 629, mismatched: 0, crossed: 0 },
@@ -147,6 +179,7 @@ mod tests {
             time_reversals: 0,
             regimes: BTreeMap::from([("high_volatility", 3)]),
             trading_state: "active",
+            wire: None,
             notices: vec!["model: untrained".into(), "a \u{1b}[31mred\u{1b}[0m path".into()],
         }
     }

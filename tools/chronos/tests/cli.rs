@@ -345,6 +345,30 @@ fn an_inspection_tells_of_a_hole_and_of_a_broken_line() {
 }
 
 #[test]
+fn a_replay_over_sockets_tells_what_they_did() {
+    let fixture = Fixture::get();
+    let path = text(&fixture.path("capture.gz"));
+    let from_file = report(&fixture.path("capture.gz"));
+    let over = ["replay", &path, "--model", "none", "--over", "udp", "--speed", "max"];
+    let printed: Value = serde_json::from_str(&succeeds(&[&over[..], &["--json"]].concat())).unwrap();
+    assert_eq!(printed["digest"], from_file["digest"]);
+    let wire = &printed["wire"];
+    assert_eq!((&wire["transport"], &wire["received"], &wire["missing"]), (&"udp".into(), &from_file["messages"], &0.into()));
+    assert!(wire["latency_ns"]["crossings"]["p50"].as_u64() > Some(0));
+    assert!(from_file["wire"].is_null(), "a replay from a file says nothing of sockets");
+
+    let tables = succeeds(&[&over[..], &["--loss", "0.01", "--seed", "9"]].concat());
+    for part in ["Sockets", "crossings", "message in", "over udp, as fast as taken", "lost"] {
+        assert!(tables.contains(part), "`{part}` is not in: {tables}");
+    }
+    is_refused(&["replay", &path, "--loss", "0.1"], &["--over"]);
+    is_refused(&["replay", &path, "--over", "ws", "--speed", "fast"], &["--speed", "max"]);
+    is_refused(&["replay", &path, "--over", "ws", "--speed", "0"], &["--speed", "above 0"]);
+    is_refused(&["replay", &path, "--over", "udp", "--reorder", "1"], &["--reorder", "below 1"]);
+    is_refused(&["replay", &path, "--over", "udp", "--topology", "split"], &["--topology fused"]);
+}
+
+#[test]
 fn every_command_explains_itself() {
     let of_exchange = [&["exchange"][..], &["exchange", "generate"], &["exchange", "itch"]];
     for command in [&[][..], &["replay"], &["demo"], &["inspect"], &["model"], &["model", "new"]].into_iter().chain(of_exchange) {

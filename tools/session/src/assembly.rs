@@ -8,13 +8,16 @@ use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, Recor
 use chronos_exchange::SimulatedVenue;
 use chronos_market::Instrument;
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::predictor::Predictor;
-use chronos_pipeline::topology::{BackPressure, ColdLink, Ingest, IngestConfig, Source, Trade, TradeConfig, Waiting};
+use chronos_pipeline::topology::{BackPressure, ColdLink, Fused, Ingest, IngestConfig, Source, Trade, TradeConfig, Waiting};
 use std::path::Path;
 
 /// The trade group of a replay.
-pub type ReplayTrade = Trade<ThresholdStrategy, SimulatedVenue, Series>;
+pub type ReplayTrade = Trade<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>;
+/// Both groups of a replay on one thread.
+pub type ReplayFused = Fused<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>;
 
 /// What an assembly is asked for beside its configuration.
 #[derive(Clone, Copy, Default, Debug)]
@@ -87,7 +90,7 @@ pub fn assemble(
             back_pressure: options.back_pressure,
         },
         ThresholdStrategy::new(threshold),
-        SimulatedVenue::new(config.venue(), instruments)?,
+        WiredVenue::new(SimulatedVenue::new(config.venue(), instruments)?),
         predictors,
         journal,
         ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting },

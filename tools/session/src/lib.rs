@@ -1,9 +1,9 @@
 //! A session from files to a report.
 //!
 //! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
-//! [`assembly`] makes the hot and the cold path, [`replay()`] runs them, and the [`report::Report`] says what happened, as JSON or, with
-//! the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running anything, and the [`doctor`]
-//! looks at the host.
+//! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`]
+//! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running
+//! anything, and the [`doctor`] looks at the host.
 
 pub mod assembly;
 pub mod capture;
@@ -18,5 +18,6 @@ mod replay;
 pub mod report;
 pub mod series;
 mod warm_up;
+pub mod wire;
 
 pub use replay::{Progress, ReplayOptions, Replayed, Resync, SessionError, replay};

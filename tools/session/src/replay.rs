@@ -1,6 +1,6 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayTrade, assemble};
 use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
@@ -8,15 +8,18 @@ use crate::model::{ChosenModel, ModelError};
 use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use crate::warm_up::WarmUp;
+use crate::wire::{self, WireError, WireOptions, WireReport};
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
-use chronos_market::{BookState, Contract, InstrumentId, PRICE_SCALE, Regime, Timestamp};
+use chronos_market::decode::{Feed, LinkType};
+use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::decision::ThresholdStrategy;
+use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, Fused, HostError, Ingest, IngestError, Split, SplitError, TradeError, Waiting, available_cores, lock_memory,
+    BackPressure, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores, lock_memory,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +40,8 @@ pub struct ReplayOptions {
     pub record: Option<PathBuf>,
     /// Books to drop on the way, each to start over from its next snapshot.
     pub resyncs: Vec<Resync>,
+    /// Play the capture through sockets on loopback.
+    pub over: Option<WireOptions>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
 }
@@ -121,6 +126,9 @@ pub enum SessionError {
     /// The trade thread.
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// The sockets.
+    #[error(transparent)]
+    Wire(#[from] WireError),
     /// The trade group stopped.
     #[error("the replay stopped: {0}")]
     Trade(#[from] TradeError),
@@ -138,6 +146,13 @@ const SPLIT_THREADS: usize = 3;
 pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Result<Replayed, SessionError> {
     let config = &options.config;
     config.validate()?;
+    let is_split = config.topology.mode == "split";
+    if let Some(over) = &options.over {
+        over.validate()?;
+        if is_split {
+            return Err(WireError::NotFused.into());
+        }
+    }
     let mut capture = Capture::open(&options.paths, config)?;
     let model = ChosenModel::of(config)?;
     let mut notices = Vec::new();
@@ -177,8 +192,9 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     }
     // Both cold paths are started before this thread becomes a hot one, whose core and priority they would inherit.
     let warm_up = WarmUp::prepare(&options.paths, config, &model, waiting)?;
+    let sources = if options.over.is_some() { datagram_sources(&capture) } else { capture.sources() };
     let Assembly { ingest, trade, cold, mut quarantine, engine } =
-        assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options_of_groups)?;
+        assemble(config, &model, &capture.instruments, sources, waiting, &options_of_groups)?;
     let [first, _] = config.hot_threads();
     let hot = first.enter()?;
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
@@ -186,11 +202,22 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         warm_up.run()?;
     }
     hot.begin();
-    let mut counted = Counted::default();
+    let mut counted = Counted { is_recording: options.record.is_some(), ..Counted::default() };
     let started = Instant::now();
-    let mut replaying = Replaying { driver: &mut driver, counted: &mut counted, quarantine: &mut quarantine, options };
-    let (lines, _) = capture.read(options.limit, progress, &mut replaying);
-    counted.lines = lines;
+    let wire = match (&options.over, &mut driver) {
+        (Some(over), Driver::Fused(fused)) => {
+            let instruments = capture.instruments.clone();
+            let limit = options.limit.unwrap_or(u64::MAX);
+            let run = play_over(over, capture, limit, fused, &instruments, &mut counted, &mut quarantine, progress)?;
+            capture = run.0;
+            Some(run.1)
+        }
+        (_, driver) => {
+            let mut replaying = Replaying { driver, counted: &mut counted, quarantine: &mut quarantine, options };
+            (counted.lines, _) = capture.read(options.limit, progress, &mut replaying);
+            None
+        }
+    };
     progress(Progress::of(&capture, counted.lines));
     let (ingest, trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
@@ -206,6 +233,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
 
     let trade_error = trade.error();
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
+    report.wire = wire;
     report.model_sha256 = model.directory().map(|model| model.manifest.model.sha256.clone());
     report.model = match &model {
         ChosenModel::None => "none".into(),
@@ -236,10 +264,74 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     Ok(Replayed { report, series, latency_curves: latency_curves(&latencies) })
 }
 
+/// Plays a capture from its files.
+fn play(
+    capture: &mut Capture,
+    limit: u64,
+    driver: &mut Driver,
+    counted: &mut Counted,
+    quarantine: &mut rtrb::Producer<u8>,
+    progress: &mut dyn FnMut(Progress),
+) {
+    while counted.lines < limit && !driver.has_stopped() {
+        if counted.lines.is_multiple_of(PROGRESS_LINES) {
+            progress(Progress::of(capture, counted.lines));
+        }
+        let Some(item) = capture.next() else { break };
+        counted.lines += 1;
+        let broken = match item {
+            CaptureItem::Message { connection, recv, symbol, message, place } => {
+                if let Some(symbol) = symbol {
+                    driver.set_symbol(connection, symbol);
+                }
+                match driver.on_message(connection, recv, message) {
+                    Ok(()) => continue,
+                    Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
+                }
+            }
+            CaptureItem::Broken { error, raw, place } => {
+                Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
+            }
+        };
+        counted.note(&broken, quarantine);
+    }
+}
+
+/// Plays a capture through sockets and gives it back.
+#[expect(clippy::too_many_arguments, reason = "the parts of a session, lent for as long as it runs")]
+fn play_over(
+    over: &WireOptions,
+    capture: Capture,
+    limit: u64,
+    fused: &mut ReplayFused,
+    instruments: &[Instrument],
+    counted: &mut Counted,
+    quarantine: &mut rtrb::Producer<u8>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Capture, WireReport), WireError> {
+    let waiting = Waiting::for_threads(wire::BUSY_THREADS);
+    let mut session = wire::Session { fused, instruments, counted, quarantine, progress, waiting };
+    let run = wire::drive(capture, over, limit, &mut session)?;
+    counted.lines = run.lines;
+    counted.note_unsent(run.malformed, run.told);
+    Ok((run.capture, run.report))
+}
+
+/// The sources of a capture as sockets give them: of captured packets the payloads of their datagrams.
+fn datagram_sources(capture: &Capture) -> Vec<Source> {
+    let mut sources = capture.sources();
+    for source in &mut sources {
+        if let Feed::Packets { link_type, .. } = &mut source.feed {
+            *link_type = LinkType::UDP_PAYLOAD;
+        }
+    }
+    sources
+}
+
 /// The chosen topology over the groups of a replay.
 enum Driver {
-    Fused(Box<Fused<ThresholdStrategy, SimulatedVenue, Series>>),
-    Split(Box<Split<ThresholdStrategy, SimulatedVenue, Series>>),
+    Fused(Box<ReplayFused>),
+    Split(Box<Split<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>>),
 }
 
 impl Driver {
@@ -320,22 +412,41 @@ impl CaptureReader for Replaying<'_> {
 
     #[cold]
     fn on_broken(&mut self, broken: &Broken<'_>) {
-        let (place, is_recording) = (broken.place, self.options.record.is_some());
-        let is_kept = is_recording && push_quarantine(self.quarantine, place.line, broken.recv.0, broken.reason.code, broken.raw);
-        self.counted.malformed += 1;
-        self.counted.quarantine_dropped += u64::from(is_recording && !is_kept);
-        if self.counted.malformed <= TOLD_MAX {
-            self.counted.told.push((place, broken.reason.text.clone()));
-        }
+        self.counted.note(broken, self.quarantine);
     }
 }
 
+/// Lines, and those that had no effect.
 #[derive(Default)]
-struct Counted {
+pub(crate) struct Counted {
+    is_recording: bool,
     lines: u64,
     malformed: u64,
     quarantine_dropped: u64,
     told: Vec<(Place, String)>,
+}
+
+impl Counted {
+    /// Counts a line and, where the session is recorded, keeps it.
+    #[cold]
+    pub(crate) fn note(&mut self, broken: &Broken<'_>, quarantine: &mut rtrb::Producer<u8>) {
+        self.malformed += 1;
+        if self.is_recording && !push_quarantine(quarantine, broken.place.line, broken.recv.0, broken.reason.code, broken.raw) {
+            self.quarantine_dropped += 1;
+        }
+        if self.malformed <= TOLD_MAX {
+            self.told.push((broken.place, broken.reason.text.clone()));
+        }
+    }
+
+    /// Counts lines that were broken before they could be sent: nobody kept them.
+    fn note_unsent(&mut self, malformed: u64, told: Vec<(Place, String)>) {
+        self.malformed += malformed;
+        self.quarantine_dropped += if self.is_recording { malformed } else { 0 };
+        self.told.extend(told);
+        self.told.sort_by_key(|(place, _)| (place.file, place.line));
+        self.told.truncate(TOLD_MAX as usize);
+    }
 }
 
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
@@ -381,6 +492,7 @@ fn report(
         messages: counted.lines,
         malformed: counted.malformed,
         gaps,
+        missed: ingested.missed,
         resyncs,
         trades: ingested.trades,
         book_checks: checks,
@@ -410,6 +522,7 @@ fn report(
         ignored: ingested.ignored,
         time_reversals: ingested.time_reversals,
         regimes: BTreeMap::new(),
+        wire: None,
         trading_state: match trade.trading_state() {
             TradingState::Active => "active",
             TradingState::Reducing => "reducing",

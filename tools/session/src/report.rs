@@ -1,6 +1,8 @@
 //! What a session did, as one object: printed as JSON, as tables, or drawn as HTML.
 
+use crate::wire::WireReport;
 use chronos_pipeline::latency::{Latencies, Stage};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub struct Report {
     pub malformed: u64,
     /// Breaks in the chain of update ids.
     pub gaps: u64,
+    /// Messages that never came, by the numbers of a feed that numbers them (ITCH, IEX).
+    pub missed: u64,
     /// Times a book came back into sync after having been in sync before.
     pub resyncs: u64,
     /// Trades seen.
@@ -74,6 +78,9 @@ pub struct Report {
     pub regimes: BTreeMap<&'static str, u64>,
     /// Whether trading was `active`, `reducing` or `halted` at the end.
     pub trading_state: &'static str,
+    /// Of a replay over sockets: what the sockets did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire: Option<WireReport>,
     /// What the user should know: degraded service, assumptions made, damage found.
     pub notices: Vec<String>,
 }
@@ -153,19 +160,17 @@ pub struct InstrumentReport {
 
 /// Latency summaries by stage name; stages that measured nothing are there with zeros.
 pub fn summarise(latencies: &Latencies) -> BTreeMap<&'static str, LatencySummary> {
-    Stage::ALL
-        .into_iter()
-        .map(|stage| {
-            let histogram = latencies.histogram(stage);
-            let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
-            let summary = LatencySummary {
-                count: histogram.len(),
-                p50: at(0.5),
-                p99: at(0.99),
-                p999: at(0.999),
-                max: if histogram.is_empty() { 0 } else { histogram.max() },
-            };
-            (stage.name(), summary)
-        })
-        .collect()
+    Stage::ALL.into_iter().map(|stage| (stage.name(), summary_of(latencies.histogram(stage)))).collect()
+}
+
+/// What a histogram of nanoseconds says; zeros for an empty one.
+pub(crate) fn summary_of(histogram: &Histogram<u64>) -> LatencySummary {
+    let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile) };
+    LatencySummary {
+        count: histogram.len(),
+        p50: at(0.5),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: if histogram.is_empty() { 0 } else { histogram.max() },
+    }
 }

@@ -24,6 +24,8 @@ impl LinkType {
     pub const IPV4: LinkType = LinkType(228);
     /// Linux "cooked" capture, version 2.
     pub const LINUX_SLL2: LinkType = LinkType(276);
+    /// The payload of a datagram alone, as a socket gives it; no number of that list. Its addresses are unknown.
+    pub const UDP_PAYLOAD: LinkType = LinkType(u16::MAX);
 }
 
 /// A UDP datagram over IPv4.
@@ -48,6 +50,10 @@ impl<'a> UdpDatagram<'a> {
     /// [`DecodeError::Truncated`] where headers claim more bytes than were kept.
     #[inline]
     pub fn parse(link_type: LinkType, frame: &'a [u8]) -> Result<UdpDatagram<'a>, DecodeError> {
+        if link_type == LinkType::UDP_PAYLOAD {
+            let unknown = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+            return Ok(UdpDatagram { source: unknown, destination: unknown, payload: frame });
+        }
         let ip = network_packet(link_type, frame)?;
         at_least(ip, 20)?;
         let version = ip[0] >> 4;

@@ -2,8 +2,8 @@
 
 use chronos_market::{Exchange, Instrument, OrderCommand, PRICE_DECIMALS, QTY_DECIMALS, Side, TimeInForce};
 
-/// Room for one encoded order.
-const ORDER_BYTES_MAX: usize = 320;
+/// Room for one request with its headers and its signature.
+const ORDER_BYTES_MAX: usize = 1_024;
 
 /// The bytes of one order.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct OrderBytes {
     len: usize,
 }
 
-/// An order that does not fit (a symbol of more than about 100 bytes).
+/// An order that does not fit (a symbol of some hundred bytes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EncodeError;
 
@@ -33,14 +33,18 @@ impl OrderBytes {
         &self.bytes[..self.len]
     }
 
-    fn put(&mut self, text: &[u8]) -> Result<(), EncodeError> {
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) fn put(&mut self, text: &[u8]) -> Result<(), EncodeError> {
         let end = self.len + text.len();
         self.bytes.get_mut(self.len..end).ok_or(EncodeError)?.copy_from_slice(text);
         self.len = end;
         Ok(())
     }
 
-    fn put_unsigned(&mut self, mut value: u64) -> Result<(), EncodeError> {
+    pub(super) fn put_unsigned(&mut self, mut value: u64) -> Result<(), EncodeError> {
         let mut digits = [0; 20];
         let mut place = digits.len();
         loop {
@@ -54,7 +58,7 @@ impl OrderBytes {
     }
 
     /// A fixed-point number above 0 without trailing zeros.
-    fn put_decimal(&mut self, value: i64, decimals: u32) -> Result<(), EncodeError> {
+    pub(super) fn put_decimal(&mut self, value: i64, decimals: u32) -> Result<(), EncodeError> {
         let scale = 10u64.pow(decimals);
         let value = value.unsigned_abs();
         self.put_unsigned(value / scale)?;
@@ -163,6 +167,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert_eq!(encoded(Exchange::BinanceSpot, &"X".repeat(400), OrderCommand::New(order())), Err(EncodeError));
+        assert_eq!(encoded(Exchange::BinanceSpot, &"X".repeat(ORDER_BYTES_MAX), OrderCommand::New(order())), Err(EncodeError));
     }
 }

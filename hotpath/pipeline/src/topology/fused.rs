@@ -91,6 +91,12 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         &self.ingest
     }
 
+    /// The venue.
+    #[inline]
+    pub fn venue_mut(&mut self) -> &mut V {
+        self.trade.venue_mut()
+    }
+
     /// What stopped the session, if anything did.
     #[inline]
     pub fn error(&self) -> Option<TradeError> {

@@ -101,6 +101,8 @@ pub struct IngestCounters {
     pub time_reversals: u64,
     /// Times messages were lost before they came here, for want of room.
     pub overruns: u64,
+    /// Messages that never came, by the numbers of a feed that numbers them.
+    pub missed: u64,
 }
 
 /// The first group.
@@ -503,6 +505,9 @@ impl State {
     /// What the feed says of itself concerns every book it feeds.
     #[cold]
     fn on_feed(&mut self, source: usize, feed: &FeedMessage, decoded: Started, started: Started, out: &mut impl Crossing) {
+        if let FeedMessage::Gap { first, last } = feed {
+            self.counters.missed += last.saturating_sub(*first).saturating_add(1);
+        }
         for place in 0..self.sources.get(source).map_or(0, |source| source.instruments.len()) {
             let batch = Batch { id: self.sources[source].instruments[place], exchange_ns: 0, begun: decoded, started };
             self.on_book(&batch, &Message::Feed(*feed), out);

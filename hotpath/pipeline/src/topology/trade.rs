@@ -453,6 +453,12 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         &self.latencies
     }
 
+    /// The venue.
+    #[inline]
+    pub fn venue_mut(&mut self) -> &mut V {
+        &mut self.venue
+    }
+
     /// The observer.
     pub fn observer(&self) -> &O {
         &self.observer

@@ -387,6 +387,7 @@ mod tests {
             messages: 1_204_331,
             malformed: 2,
             gaps: 0,
+            missed: 0,
             resyncs: 0,
             trades: 48_112,
             book_checks: BookChecks { compared: 629, mismatched: 0, crossed: 0 },
@@ -428,6 +429,7 @@ mod tests {
             time_reversals: 0,
             regimes: BTreeMap::new(),
             trading_state: "active",
+            wire: None,
             notices: vec!["model: untrained".into()],
         }
     }
