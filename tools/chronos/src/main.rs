@@ -6,6 +6,7 @@ mod features;
 mod inspect;
 mod model;
 mod progress;
+mod promote;
 mod replay;
 mod summary;
 mod tables;
@@ -33,6 +34,10 @@ enum Command {
     Features(features::Arguments),
     /// Make model directories
     Model(model::Arguments),
+    /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
+    ///
+    /// Exit code 0: promoted, and the evidence stands in the manifest; 1: refused; 2: an error.
+    Promote(promote::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
 }
@@ -49,6 +54,10 @@ fn main() -> ExitCode {
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),
+        Command::Promote(arguments) => match promote::run(&arguments) {
+            Ok(false) => return ExitCode::from(1),
+            promoted => promoted.map(drop),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

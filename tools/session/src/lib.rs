@@ -7,6 +7,7 @@
 pub mod assembly;
 pub mod capture;
 pub mod config;
+mod evidence;
 pub mod features;
 pub mod format;
 pub mod html;

@@ -126,6 +126,19 @@ impl Splitter {
         }
     }
 
+    /// By how much the variance of a mean over a path's returns is larger than their number says, because the training rows of the
+    /// folds overlap: `1 + J * n_test / n_train` for a path of J tests (Nadeau and Bengio 2003, *Inference for the Generalization
+    /// Error*), which is `1 + k / (k - p)` for k folds of which p are tested at once. 1 for walk-forward, where a model knows the past
+    /// alone and what it earns says nothing of what earlier ones earned.
+    pub fn dependence(&self) -> f64 {
+        let of = |folds: usize, test_folds: usize| 1.0 + folds as f64 / folds.saturating_sub(test_folds).max(1) as f64;
+        match *self {
+            Splitter::PurgedKFold { folds, .. } => of(folds, 1),
+            Splitter::CombinatorialPurged { folds, test_folds, .. } => of(folds, test_folds),
+            Splitter::WalkForward { .. } => 1.0,
+        }
+    }
+
     /// The test blocks, in time order.
     ///
     /// # Errors
