@@ -29,7 +29,10 @@ const BAR_NS: i64 = 3_600_000_000_000;
 pub enum Truth {
     /// Nothing: prices are a random walk.
     RandomWalk,
-    /// Nothing: labels with their returns are dealt out to the rows anew.
+    /// Nothing: labels with their returns are dealt out to the rows anew, each with a sign drawn anew.
+    ///
+    /// Without new signs this would be no null: a random walk drifts by chance, its overlapping labels count the drift again and again,
+    /// and dealing them out spreads it evenly over all folds, where any model that learns a constant finds it.
     ShuffledLabels,
     /// The first feature explains this share of the standard deviation of the next bar's return (their correlation).
     Signal(f64),
@@ -180,8 +183,9 @@ impl Simulated {
         if truth == Truth::ShuffledLabels {
             let mut order: Vec<usize> = (0..market.labels.len()).collect();
             random.shuffle(&mut order);
-            market.labels = order.iter().map(|&row| market.labels[row]).collect();
-            market.returns = order.iter().map(|&row| market.returns[row]).collect();
+            let signs: Vec<f64> = order.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
+            let dealt = |values: &[f64]| order.iter().zip(&signs).map(|(&row, sign)| sign * values[row]).collect();
+            (market.labels, market.returns) = (dealt(&market.labels), dealt(&market.returns));
         }
         market
     }

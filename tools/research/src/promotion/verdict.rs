@@ -322,8 +322,8 @@ mod tests {
         assert!(found.is_promoted, "{found:?}");
         assert_eq!((found.model["number"].as_u64(), found.trials.count, found.annual_path_sharpes.len()), (Some(1), 4, 3));
         let (deflated, plain) = (found.deflated.unwrap(), found.deflated_plain.unwrap());
-        // Three times fewer observations: 4 folds of which 2 are tested.
-        assert!((plain.z / deflated.z - (399.0_f64 / 133.0).sqrt()).abs() < 1e-9, "{plain:?} {deflated:?}");
+        // 4 folds of which 2 are tested: a variance of 5/3.
+        assert!((plain.z / deflated.z - (5.0_f64 / 3.0).sqrt()).abs() < 1e-9, "{plain:?} {deflated:?}");
         let evidence = found.evidence("abc", 7).unwrap();
         assert_eq!((evidence.dsr, evidence.pbo, evidence.ledger_entries), (deflated.probability, found.pbo.unwrap(), 4));
         assert_eq!(evidence.files["validation.json"], "abc");

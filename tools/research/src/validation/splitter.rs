@@ -126,12 +126,17 @@ impl Splitter {
         }
     }
 
-    /// By how much the variance of a mean over a path's returns is larger than their number says, because the training rows of the
-    /// folds overlap: `1 + J * n_test / n_train` for a path of J tests (Nadeau and Bengio 2003, *Inference for the Generalization
-    /// Error*), which is `1 + k / (k - p)` for k folds of which p are tested at once. 1 for walk-forward, where a model knows the past
-    /// alone and what it earns says nothing of what earlier ones earned.
+    /// By how much the mean return of a path varies more than independent returns would, where there is nothing to find.
+    ///
+    /// Take a linear rule without skill: in fold A it earns `w_A g_A`, where `w_A` sums `g` over the folds it was trained on and `g` is
+    /// noise. Two folds that were each trained on the other share the product `g_A g_B`, so what they earn is correlated though each
+    /// earns nothing on average. Of k folds, p tested at once, a share `(k - p) / (k - 1)` of the rest trains on a fold, and summing
+    /// over all pairs the variance is `1 + (k - p) / (k - 1)` times what the number of returns says: 2 for k-fold. Nadeau and Bengio's
+    /// (2003) correction for resampled tests, `1 + k / (k - p)` here, is a little larger. It is 1 for walk-forward, where a model knows
+    /// the past alone.
     pub fn dependence(&self) -> f64 {
-        let of = |folds: usize, test_folds: usize| 1.0 + folds as f64 / folds.saturating_sub(test_folds).max(1) as f64;
+        let of =
+            |folds: usize, test_folds: usize| 1.0 + folds.saturating_sub(test_folds) as f64 / folds.saturating_sub(1).max(1) as f64;
         match *self {
             Splitter::PurgedKFold { folds, .. } => of(folds, 1),
             Splitter::CombinatorialPurged { folds, test_folds, .. } => of(folds, test_folds),
@@ -397,6 +402,31 @@ mod tests {
             }
             prop_assert_eq!(used.len(), splits.iter().map(|split| split.test.len()).sum::<usize>());
         }
+    }
+
+    #[test]
+    fn a_rule_without_skill_varies_as_much_as_said() {
+        // The linear rule of the formula, on noise: one number a fold, summed over the folds of each path.
+        let splitter = Splitter::CombinatorialPurged { folds: 6, test_folds: 2, purge_bars: 0, embargo: Embargo::default() };
+        let splits = splitter.splits(&LabelSpans::bars(6)).unwrap();
+        let paths = paths(&splits);
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut squares, mut plain) = (0.0, 0.0);
+        for _ in 0..20_000 {
+            let noise: Vec<f64> = (0..6).map(|_| (0..12).map(|_| random.f64()).sum::<f64>() - 6.0).collect();
+            for path in &paths {
+                let rule =
+                    |segment: &super::super::Segment| splits[segment.split].train_rows().map(|fold| noise[fold]).sum::<f64>();
+                squares += path.iter().map(|segment| rule(segment) * noise[segment.rows.start]).sum::<f64>().powi(2);
+                plain += path.iter().map(|segment| rule(segment).powi(2)).sum::<f64>();
+            }
+        }
+        assert!(
+            (squares / plain / splitter.dependence() - 1.0).abs() < 0.05,
+            "{} is not {}",
+            squares / plain,
+            splitter.dependence()
+        );
     }
 
     #[test]
