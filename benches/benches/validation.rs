@@ -1,6 +1,8 @@
-//! Index sets of combinatorial purged cross-validation on a million labels, 10 folds of which 2 are tested, beside Python in the same run.
+//! Index sets of combinatorial purged cross-validation on a million labels, 10 folds of which 2 are tested, beside Python in the
+//! same run.
 //!
-//! `cargo bench -p chronos-benches --bench validation`; `PYTHON` names an interpreter that has numpy, and skfolio if it shall be measured.
+//! `cargo bench -p chronos-benches --bench validation`; `PYTHON` names an interpreter that has numpy, and skfolio if it shall be
+//! measured.
 
 use chronos_research::validation::{Embargo, LabelSpans, Split, Splitter};
 use std::hint::black_box;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use chronos_research::ledger::Ledger;
-use chronos_research::promotion::{Gate, Verdict, judge};
+use chronos_research::promotion::{Candidate, Evidence, Gate, Verdict, judge};
 use chronos_research::validation::{Deflated, Validation};
 use chronos_session::model::ModelDirectory;
 use clap::Args;
@@ -36,7 +36,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let mut model = ModelDirectory::open(&arguments.model)?;
     let (validation, validation_sha256) = Validation::read(&arguments.model)?;
     let history = Ledger::in_folder(&arguments.ledger).read()?;
-    let verdict = judge(&validation, &model.manifest.data.sha256, &history, &gate)?;
+    let earlier: Option<Evidence> = match model.is_promoted() {
+        true => Some(model.manifest.evidence.clone().try_into().context("the manifest's [evidence]")?),
+        false => None,
+    };
+    let candidate = Candidate {
+        validation: &validation,
+        trained_on: &model.manifest.data.sha256,
+        promoted_with: earlier.as_ref().map(Evidence::ledger),
+    };
+    let verdict = judge(&candidate, &history, &gate)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     if let Some(evidence) = verdict.evidence(&validation_sha256, i64::try_from(now.as_nanos())?) {
         model.record_evidence(&evidence)?;

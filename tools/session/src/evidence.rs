@@ -1,7 +1,7 @@
 //! What speaks for a model: the manifest's `[evidence]`, sealed together with all else the manifest says.
 //!
-//! The seal is a hash, not a signature: it finds a model file, a figure or a threshold that was changed after promotion, not somebody who
-//! computes it anew.
+//! The seal is a hash, not a signature: it finds a model file, a figure or a threshold that was changed after promotion, not
+//! somebody who computes it anew.
 
 use crate::format::sha256_hex;
 use crate::model::Manifest;

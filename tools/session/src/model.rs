@@ -246,9 +246,9 @@ impl ModelDirectory {
         Ok(ModelDirectory { folder: folder.to_owned(), manifest })
     }
 
-    /// Writes what speaks for the model into its manifest, sealed: a change of the model, the manifest or the evidence is found when
-    /// the directory is next opened. The evidence has a table `files`: names of files beside the manifest it rests on, and their
-    /// SHA-256.
+    /// Writes what speaks for the model into its manifest, sealed: a change of the model, the manifest or the evidence is found
+    /// when the directory is next opened. The evidence has a table `files`: names of files beside the manifest it rests on, and
+    /// their SHA-256.
     ///
     /// # Errors
     /// [`ModelError`] where the evidence is no table or the manifest cannot be written.

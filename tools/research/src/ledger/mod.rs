@@ -1,11 +1,11 @@
 //! The trial ledger: every training and every validation that was ever run, in a file that only grows.
 //!
-//! A Sharpe ratio is worth what is left of it after all the trials that did not make it into the report. So every run appends what it
-//! tried, before anybody sees the result, and the promotion gate counts what stands here.
+//! A Sharpe ratio is worth what is left of it after all the trials that did not make it into the report. So every run appends what
+//! it tried, before anybody sees the result, and the promotion gate counts what stands here.
 //!
 //! # On disk
-//! `ledger.jsonl` holds one JSON object a line, each with its number and the SHA-256 of the line before; `ledger.head` the number of
-//! lines and the SHA-256 of the last.
+//! `ledger.jsonl` holds one JSON object a line, each with its number and the SHA-256 of the line before; `ledger.head` the number
+//! of lines and the SHA-256 of the last.
 //!
 //! # What is detected
 //! An entry that was edited, removed (the last too), inserted or moved, and a head that was changed: reading fails and says where.
@@ -13,12 +13,13 @@
 //! [contains](History::contains) it; a ledger that was deleted, started anew or rewritten as a whole no longer does.
 //!
 //! # What is not
-//! Nothing here is secret: who rewrites both files from some entry on, and every `validation.json` and manifest that names a later head,
-//! is not found out, and neither is a trial run by other means. Keep the ledger where it is backed up, or under version control.
+//! Nothing here is secret: who rewrites both files from some entry on, and every `validation.json` and manifest that names a later
+//! head, is not found out, and neither is a trial run by other means. Keep the ledger where it is backed up, or under version
+//! control.
 //!
 //! # Power loss
-//! Lines are synced before the head is replaced. A line that was cut short was never acknowledged and goes at the next append; whole lines
-//! after the head are kept.
+//! Lines are synced before the head is replaced. A line that was cut short was never acknowledged and goes at the next append;
+//! whole lines after the head are kept.
 
 mod trial;
 
@@ -36,8 +37,8 @@ const ENTRIES_FILE: &str = "ledger.jsonl";
 /// Their number and the hash of the last.
 const HEAD_FILE: &str = "ledger.head";
 
-/// How far a ledger reaches: the number of its entries and the hash of the last. Whoever keeps a head can later tell whether the ledger
-/// still holds all that it held then.
+/// How far a ledger reaches: the number of its entries and the hash of the last. Whoever keeps a head can later tell whether the
+/// ledger still holds all that it held then.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {

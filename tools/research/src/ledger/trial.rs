@@ -38,8 +38,9 @@ impl Trial {
 
 /// The trials of a history, as a strategy with so many periods a year is deflated by them.
 ///
-/// All count, whatever they were tried on. The very same trial run again (configuration, dataset, seed, result) counts once: repeating it
-/// shows nothing new, and would narrow the spread. With the median Sharpe ratio a year of each trial, the variance is that over trials.
+/// All count, whatever they were tried on. The very same trial run again (configuration, dataset, seed, result) counts once:
+/// repeating it shows nothing new, and would narrow the spread. With the median Sharpe ratio a year of each trial, the variance is
+/// that over trials.
 pub fn trials(history: &History, periods_per_year: f64) -> Trials {
     let mut seen = BTreeSet::new();
     let mut sharpes = Vec::new();

@@ -1,10 +1,10 @@
 //! How often the gate errs, measured where the truth is known: on markets without any signal, and on markets with a planted one.
 
-use super::{Gate, PromotionError, Verdict, judge};
+use super::{Candidate, Gate, PromotionError, Verdict, judge};
 use crate::ledger::Ledger;
 use crate::validation::{
-    Backtest, Embargo, Logistic, Majority, Model, Momentum, Samples, Sizing, Splitter, Target, ValidationError, ValidationPlan,
-    validate,
+    Backtest, Embargo, Logistic, Majority, Model, Momentum, OwnedSamples, Sizing, Splitter, Target, ValidationError,
+    ValidationPlan, validate,
 };
 use std::f64::consts::TAU;
 use std::path::Path;
@@ -31,8 +31,8 @@ pub enum Truth {
     RandomWalk,
     /// Nothing: labels with their returns are dealt out to the rows anew, each with a sign drawn anew.
     ///
-    /// Without new signs this would be no null: a random walk drifts by chance, its overlapping labels count the drift again and again,
-    /// and dealing them out spreads it evenly over all folds, where any model that learns a constant finds it.
+    /// Without new signs this would be no null: a random walk drifts by chance, its overlapping labels count the drift again and
+    /// again, and dealing them out spreads it evenly over all folds, where any model that learns a constant finds it.
     ShuffledLabels,
     /// The first feature explains this share of the standard deviation of the next bar's return (their correlation).
     Signal(f64),
@@ -43,19 +43,10 @@ pub enum Truth {
 pub enum Search {
     /// Rules and regressions that have little to do with each other.
     Mixed,
-    /// One regression with penalties from weak to strong: configurations that nearly agree.
+    /// One regression with eight penalties from weak to strong: configurations that nearly agree.
     Penalties,
-}
-
-/// One simulated history: a label every three bars by three barriers, three persistent features and the move of the last ten bars.
-#[derive(Clone, Debug)]
-pub struct Simulated {
-    features: Vec<Vec<f64>>,
-    events_ns: Vec<i64>,
-    ends_ns: Vec<i64>,
-    labels: Vec<f64>,
-    returns: Vec<f64>,
-    weights: Vec<f64>,
+    /// One regression with two penalties: next to nothing for the trials to tell.
+    Pair,
 }
 
 /// What one run of the whole chain found.
@@ -63,7 +54,8 @@ pub struct Simulated {
 pub struct Outcome {
     /// The gate's verdict.
     pub verdict: Verdict,
-    /// Sharpe ratio of each path of each configuration, times the root of the number of bets: standard normal, were bets independent.
+    /// Sharpe ratio of each path of each configuration, times the root of the number of bets: standard normal, were bets
+    /// independent.
     pub scores: Vec<Vec<f64>>,
     /// Correlation of the first feature with the returns of the labels.
     pub information: f64,
@@ -80,8 +72,8 @@ pub enum StudyError {
     Promotion(#[from] PromotionError),
 }
 
-/// Simulates one history of so many bars and runs the chain on it: validation with a fresh ledger in `folder`, then the gate. No costs: a
-/// market without a signal earns nothing, neither more nor less.
+/// Simulates one history of so many bars and runs the chain on it: validation with a fresh ledger in `folder`, then the gate. No
+/// costs: a market without a signal earns nothing, neither more nor less.
 ///
 /// # Errors
 /// [`StudyError`] where there are too few bars or the folder cannot be written.
@@ -93,7 +85,7 @@ pub fn run(
     seed: u64,
     folder: &Path,
 ) -> Result<Outcome, StudyError> {
-    let market = Simulated::new(truth, bars, seed);
+    let market = simulated(truth, bars, seed);
     let samples = market.samples();
     let plan = ValidationPlan {
         splitter: splitter.clone(),
@@ -108,7 +100,8 @@ pub fn run(
     let models: Vec<&dyn Model> = models.iter().map(Box::as_ref).collect();
     let validation = validate(&samples, &models, &plan, &ledger, &|_, _| {})?;
     let history = ledger.read().map_err(ValidationError::from)?;
-    let verdict = judge(&validation, &plan.dataset_sha256, &history, &Gate::default())?;
+    let candidate = Candidate { validation: &validation, trained_on: &plan.dataset_sha256, promoted_with: None };
+    let verdict = judge(&candidate, &history, &Gate::default())?;
     let root = (validation.times_ns.len() as f64).sqrt();
     let scores = |configuration: &crate::validation::Configuration| {
         configuration.path_sharpes().iter().map(|sharpe| sharpe * root).collect::<Vec<f64>>()
@@ -131,77 +124,65 @@ impl Search {
                 Box::new(Logistic { l2: 1.0 }),
                 Box::new(Logistic { l2: 1_000.0 }),
             ],
-            Search::Penalties => [0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0]
-                .into_iter()
-                .map(|l2| Box::new(Logistic { l2 }) as Box<dyn Model>)
-                .collect(),
+            Search::Penalties => regressions(&[0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0]),
+            Search::Pair => regressions(&[1.0, 100.0]),
         }
     }
 }
 
-impl Simulated {
-    /// Simulates a history.
-    pub fn new(truth: Truth, bars: usize, seed: u64) -> Simulated {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let strength = if let Truth::Signal(strength) = truth { strength } else { 0.0 };
-        let mut state: Vec<f64> = (0..FEATURES).map(|_| normal(&mut random)).collect();
-        let (mut states, mut moves) = (Vec::with_capacity(bars), Vec::with_capacity(bars));
-        for _ in 0..bars {
-            for value in &mut state {
-                *value = PERSISTENCE * *value + (1.0 - PERSISTENCE * PERSISTENCE).sqrt() * normal(&mut random);
-            }
-            states.push(state.clone());
-            // The move of the bar after the one whose close the features stand at.
-            moves.push(BAR_VOLATILITY * (strength * state[0] + (1.0 - strength * strength).sqrt() * normal(&mut random)));
-        }
-        let barrier = BARRIER * BAR_VOLATILITY * (LABEL_BARS as f64).sqrt();
-        let mut market = Simulated {
-            features: vec![Vec::new(); FEATURES + 1],
-            events_ns: Vec::new(),
-            ends_ns: Vec::new(),
-            labels: Vec::new(),
-            returns: Vec::new(),
-            weights: Vec::new(),
-        };
-        for event in (LABEL_BARS..bars.saturating_sub(LABEL_BARS)).step_by(EVENT_BARS) {
-            let mut earned = 0.0;
-            let mut end = event;
-            while end < event + LABEL_BARS && f64::abs(earned) < barrier {
-                earned += moves[end];
-                end += 1;
-            }
-            for (column, value) in market.features.iter_mut().zip(&states[event]) {
-                column.push(*value);
-            }
-            market.features[FEATURES].push(moves[event - LABEL_BARS..event].iter().sum());
-            market.events_ns.push(event as i64 * BAR_NS);
-            market.ends_ns.push(end as i64 * BAR_NS);
-            market.labels.push(earned.signum());
-            market.returns.push(earned);
-            market.weights.push(1.0);
-        }
-        if truth == Truth::ShuffledLabels {
-            let mut order: Vec<usize> = (0..market.labels.len()).collect();
-            random.shuffle(&mut order);
-            let signs: Vec<f64> = order.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
-            let dealt = |values: &[f64]| order.iter().zip(&signs).map(|(&row, sign)| sign * values[row]).collect();
-            (market.labels, market.returns) = (dealt(&market.labels), dealt(&market.returns));
-        }
-        market
-    }
+fn regressions(penalties: &[f64]) -> Vec<Box<dyn Model>> {
+    penalties.iter().map(|&l2| Box::new(Logistic { l2 }) as Box<dyn Model>).collect()
+}
 
-    /// The rows.
-    pub fn samples(&self) -> Samples<'_> {
-        Samples {
-            features: self.features.iter().map(Vec::as_slice).collect(),
-            events_ns: &self.events_ns,
-            ends_ns: &self.ends_ns,
-            labels: &self.labels,
-            returns: &self.returns,
-            weights: &self.weights,
-            target: Target::Direction,
+/// Simulates one history: a label every three bars by three barriers, three persistent features and the move of the last ten bars.
+pub fn simulated(truth: Truth, bars: usize, seed: u64) -> OwnedSamples {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let strength = if let Truth::Signal(strength) = truth { strength } else { 0.0 };
+    let mut state: Vec<f64> = (0..FEATURES).map(|_| normal(&mut random)).collect();
+    let (mut states, mut moves) = (Vec::with_capacity(bars), Vec::with_capacity(bars));
+    for _ in 0..bars {
+        for value in &mut state {
+            *value = PERSISTENCE * *value + (1.0 - PERSISTENCE * PERSISTENCE).sqrt() * normal(&mut random);
         }
+        states.push(state.clone());
+        // The move of the bar after the one whose close the features stand at.
+        moves.push(BAR_VOLATILITY * (strength * state[0] + (1.0 - strength * strength).sqrt() * normal(&mut random)));
     }
+    let barrier = BARRIER * BAR_VOLATILITY * (LABEL_BARS as f64).sqrt();
+    let mut market = OwnedSamples {
+        features: vec![Vec::new(); FEATURES + 1],
+        events_ns: Vec::new(),
+        ends_ns: Vec::new(),
+        labels: Vec::new(),
+        returns: Vec::new(),
+        weights: Vec::new(),
+        target: Target::Direction,
+    };
+    for event in (LABEL_BARS..bars.saturating_sub(LABEL_BARS)).step_by(EVENT_BARS) {
+        let mut earned = 0.0;
+        let mut end = event;
+        while end < event + LABEL_BARS && f64::abs(earned) < barrier {
+            earned += moves[end];
+            end += 1;
+        }
+        for (column, value) in market.features.iter_mut().zip(&states[event]) {
+            column.push(*value);
+        }
+        market.features[FEATURES].push(moves[event - LABEL_BARS..event].iter().sum());
+        market.events_ns.push(event as i64 * BAR_NS);
+        market.ends_ns.push(end as i64 * BAR_NS);
+        market.labels.push(earned.signum());
+        market.returns.push(earned);
+        market.weights.push(1.0);
+    }
+    if truth == Truth::ShuffledLabels {
+        let mut order: Vec<usize> = (0..market.labels.len()).collect();
+        random.shuffle(&mut order);
+        let signs: Vec<f64> = order.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
+        let dealt = |values: &[f64]| order.iter().zip(&signs).map(|(&row, sign)| sign * values[row]).collect();
+        (market.labels, market.returns) = (dealt(&market.labels), dealt(&market.returns));
+    }
+    market
 }
 
 /// The splits of the study: 8 folds, 2 tested at once, purged by label times, an embargo of ten bars.

@@ -40,6 +40,17 @@ pub enum PromotionError {
     Gate(String),
 }
 
+/// What asks to be promoted.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// Its validation.
+    pub validation: &'a Validation,
+    /// SHA-256 of the dataset the model was trained on; empty for none.
+    pub trained_on: &'a str,
+    /// The head of the ledger it was promoted with before, as its manifest has it.
+    pub promoted_with: Option<Head>,
+}
+
 /// What the gate found.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Verdict {
@@ -104,6 +115,13 @@ pub struct Evidence {
     pub time_ns: i64,
 }
 
+impl Evidence {
+    /// The ledger at the time.
+    pub fn ledger(&self) -> Head {
+        Head { entries: self.ledger_entries, sha256: self.ledger_sha256.clone() }
+    }
+}
+
 impl Verdict {
     /// The evidence for the manifest; none where the model was refused.
     pub fn evidence(&self, validation_sha256: &str, time_ns: i64) -> Option<Evidence> {
@@ -126,11 +144,12 @@ impl Verdict {
     }
 }
 
-/// Judges the best configuration of a validation, for a model that was trained on `trained_on` (the dataset's SHA-256; empty for none).
+/// Judges the best configuration of a candidate's validation.
 ///
 /// # Errors
 /// [`PromotionError`] where the gate makes no sense or the returns are too few to compute its figures.
-pub fn judge(validation: &Validation, trained_on: &str, history: &History, gate: &Gate) -> Result<Verdict, PromotionError> {
+pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Result<Verdict, PromotionError> {
+    let Candidate { validation, trained_on, ref promoted_with } = *candidate;
     if !(0.0..=1.0).contains(&gate.pbo_below) || !(0.0..=1.0).contains(&gate.dsr_above) {
         return Err(PromotionError::Gate(format!(
             "pbo_below {} and dsr_above {} lie between 0 and 1",
@@ -148,6 +167,12 @@ pub fn judge(validation: &Validation, trained_on: &str, history: &History, gate:
         ));
     }
     reasons.extend(missing_from_ledger(validation, history));
+    if let Some(head) = promoted_with.as_ref().filter(|head| !history.contains(head)) {
+        reasons.push(format!(
+            "the ledger does not hold the {} entries the model was promoted with: it was deleted, rewritten or is another one",
+            head.entries
+        ));
+    }
     let best = best_configuration(&validation.configurations)
         .ok_or_else(|| PromotionError::Gate("the validation holds no configuration; validate again".into()))?;
 
@@ -313,7 +338,11 @@ mod tests {
         let ledger = Ledger::in_folder(folder.path());
         let mut validation = validated(drifts, &ledger);
         edit(&mut validation, &ledger);
-        judge(&validation, "data", &ledger.read().unwrap(), &Gate::default()).unwrap()
+        judge(&candidate(&validation, "data"), &ledger.read().unwrap(), &Gate::default()).unwrap()
+    }
+
+    fn candidate<'a>(validation: &'a Validation, trained_on: &'a str) -> Candidate<'a> {
+        Candidate { validation, trained_on, promoted_with: None }
     }
 
     #[test]
@@ -397,9 +426,12 @@ mod tests {
         let ledger = Ledger::in_folder(folder.path());
         let validation = validated(&[0.0, 0.5], &ledger);
         let history = ledger.read().unwrap();
-        let found = judge(&validation, "", &history, &Gate::default()).unwrap();
+        let promoted_with = Some(Head { entries: 3, sha256: "other".into() });
+        let found = judge(&Candidate { promoted_with, ..candidate(&validation, "data") }, &history, &Gate::default()).unwrap();
+        assert!(found.reasons.join("; ").contains("the 3 entries the model was promoted with"));
+        let found = judge(&candidate(&validation, ""), &history, &Gate::default()).unwrap();
         assert!(found.reasons.join("; ").contains("not trained on anything"));
-        let refused = |gate: Gate| judge(&validation, "data", &history, &gate).unwrap_err().to_string();
+        let refused = |gate: Gate| judge(&candidate(&validation, "data"), &history, &gate).unwrap_err().to_string();
         assert!(refused(Gate { dsr_above: 1.5, ..Gate::default() }).contains("between 0 and 1"));
         assert!(refused(Gate { blocks: 7, ..Gate::default() }).contains("even number"));
     }

@@ -1,8 +1,8 @@
 //! From scores to returns: what trading on them would have earned, net of costs.
 //!
-//! Labels overlap, and returns of overlapping bets are not independent: as many rows, but not as many observations. So one bet is held
-//! at a time. The bets are the first row, then always the first row whose event is at or after the end of the bet before; the same rows
-//! for every model, so that their returns can be compared period by period.
+//! Labels overlap, and returns of overlapping bets are not independent: as many rows, but not as many observations. So one bet is
+//! held at a time. The bets are the first row, then always the first row whose event is at or after the end of the bet before; the
+//! same rows for every model, so that their returns can be compared period by period.
 
 use super::samples::{Samples, Target};
 use serde::{Deserialize, Serialize};
@@ -93,14 +93,15 @@ impl Backtest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::tests::Rows;
+    use super::super::samples::OwnedSamples;
+    use super::super::samples::tests::second_by_second;
     use super::*;
 
     const FREE: Backtest = Backtest { cost_bps: 0.0, threshold: 0.0, sizing: Sizing::Unit };
 
     #[test]
     fn no_two_bets_at_a_time() {
-        let mut rows = Rows::of(vec![], vec![0.1; 6]);
+        let mut rows = second_by_second(vec![], vec![0.1; 6]);
         rows.ends_ns = [25, 20, 30, 45, 40, 60].map(|tenths: i64| tenths * 100_000_000).to_vec();
         // Row 0 ends at 2.5 s, so rows 1 and 2 are within it; row 3 ends at 4.5 s, so row 5 follows.
         assert_eq!(bets(&rows.samples(), |_| true), vec![0, 3, 5]);
@@ -111,20 +112,20 @@ mod tests {
 
     #[test]
     fn positions_by_hand() {
-        let rows = Rows::of(vec![], vec![0.1, -0.2, 0.3]);
+        let rows = second_by_second(vec![], vec![0.1, -0.2, 0.3]);
         let (samples, scores) = (rows.samples(), [0.5, -0.4, 0.1]);
         let earned = |backtest: Backtest| backtest.returns(&samples, &[0, 1, 2], &scores).returns;
         assert_eq!(earned(FREE), vec![0.1, 0.2, 0.3]);
         assert_eq!(earned(Backtest { threshold: 0.2, ..FREE }), vec![0.1, 0.2, 0.0]);
         assert_eq!(earned(Backtest { sizing: Sizing::Proportional, ..FREE }), vec![0.5 * 0.1, -0.4 * -0.2, 0.1 * 0.3]);
-        let meta = Rows { target: Target::Meta, ..Rows::of(vec![], vec![0.1, -0.2, 0.3]) };
+        let meta = OwnedSamples { target: Target::Meta, ..second_by_second(vec![], vec![0.1, -0.2, 0.3]) };
         let half = Backtest { threshold: 0.5, ..FREE };
         assert_eq!(half.returns(&meta.samples(), &[0, 1, 2], &[0.6, 0.5, 0.9]).returns, vec![0.1, 0.0, 0.3]);
     }
 
     #[test]
     fn every_trade_is_paid_for_once() {
-        let mut rows = Rows::of(vec![], vec![0.0; 4]);
+        let mut rows = second_by_second(vec![], vec![0.0; 4]);
         let cost = Backtest { cost_bps: 10.0, ..FREE };
         // Back to back: open 1, hold, turn (2), close and the last open and close.
         let found = cost.returns(&rows.samples(), &[0, 1, 2, 3], &[1.0, 1.0, -1.0, 0.0]);

@@ -111,10 +111,11 @@ fn direction(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::tests::Rows;
+    use super::super::samples::OwnedSamples;
+    use super::super::samples::tests::second_by_second;
     use super::*;
 
-    fn scores(model: &dyn Model, rows: &Rows, train: &[usize], test: &[usize]) -> Vec<f64> {
+    fn scores(model: &dyn Model, rows: &OwnedSamples, train: &[usize], test: &[usize]) -> Vec<f64> {
         let samples = rows.samples();
         model.fit(&samples, train, 0).unwrap().predict(&samples, test).unwrap()
     }
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_majority_goes_by_weight() {
-        let mut rows = Rows::of(vec![], vec![0.1, 0.1, -0.1, 0.1]);
+        let mut rows = second_by_second(vec![], vec![0.1, 0.1, -0.1, 0.1]);
         assert_eq!(scores(&Majority, &rows, &[0, 1, 2], &[3]), vec![1.0]);
         rows.weights[2] = 5.0;
         assert_eq!(scores(&Majority, &rows, &[0, 1, 2], &[3, 0]), vec![-1.0, -1.0]);
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn momentum_sees_what_has_ended_and_nothing_else() {
-        let mut rows = Rows::of(vec![], vec![0.1, -0.2, 0.05, 0.3]);
+        let mut rows = second_by_second(vec![], vec![0.1, -0.2, 0.05, 0.3]);
         assert_eq!(scores(&Momentum { labels: 1 }, &rows, &[], &[0, 1, 2, 3]), vec![0.0, 1.0, -1.0, 1.0]);
         assert_eq!(scores(&Momentum { labels: 2 }, &rows, &[], &[0, 1, 2, 3]), vec![0.0, 1.0, -1.0, -1.0]);
         // The label of row 1 ends after the event of row 2.

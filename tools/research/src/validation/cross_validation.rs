@@ -41,8 +41,8 @@ pub enum CrossValidationError {
 /// Out-of-sample scores of one model: by path, then by row; NaN where a row is never tested.
 pub type PathScores = Vec<Vec<f64>>;
 
-/// Trains every model on every split and scores the test rows, in parallel. The result does not depend on the number of threads: each
-/// training has a seed of its own. `progress` is told the number of trainings done and of all.
+/// Trains every model on every split and scores the test rows, in parallel. The result does not depend on the number of threads:
+/// each training has a seed of its own. `progress` is told the number of trainings done and of all.
 ///
 /// # Errors
 /// [`CrossValidationError`] where the rows are bad, cannot be split, or a model fails.
@@ -104,7 +104,8 @@ fn scores_of(
 #[cfg(test)]
 mod tests {
     use super::super::model::Fitted;
-    use super::super::samples::tests::Rows;
+    use super::super::samples::OwnedSamples;
+    use super::super::samples::tests::second_by_second;
     use super::super::{Embargo, Logistic, Majority, Momentum};
     use super::*;
     use serde_json::{Value, json};
@@ -112,11 +113,11 @@ mod tests {
     const SPLITTER: Splitter =
         Splitter::CombinatorialPurged { folds: 5, test_folds: 2, purge_bars: 1, embargo: Embargo { bars: 1, time: 0 } };
 
-    fn rows() -> Rows {
+    fn rows() -> OwnedSamples {
         let mut random = fastrand::Rng::with_seed(5);
         let feature: Vec<f64> = (0..200).map(|_| random.f64() - 0.5).collect();
         let returns = feature.iter().map(|value| 0.1 * value + 0.1 * (random.f64() - 0.5)).collect();
-        Rows::of(vec![feature], returns)
+        second_by_second(vec![feature], returns)
     }
 
     /// Scores a row by how many rows it was trained on, which tells splits apart, and refuses to have seen it.

@@ -10,7 +10,8 @@ const STEPS_MAX: usize = 100;
 /// A step this small, in standardised units, ends the fit.
 const STEP_MIN: f64 = 1e-10;
 
-/// Logistic regression by iteratively reweighted least squares, on standardised features, with an L2 penalty on all but the constant.
+/// Logistic regression by iteratively reweighted least squares, on standardised features, with an L2 penalty on all but the
+/// constant.
 ///
 /// The probability is that of a label above 0; rows without direction (label 0 of a direction) are not trained on. The objective is
 /// the weighted log-loss, weights scaled to a mean of 1, plus `l2 / 2` times the squared length of the coefficients.
@@ -146,7 +147,7 @@ fn newton(matrix: &DMatrix<f64>, targets: &DVector<f64>, weights: &DVector<f64>,
         };
         let mut step = factors.solve(&gradient);
         let mut next = loss(&(&coefficients + &step));
-        while !(next <= current) && step.amax() > STEP_MIN {
+        while (next.is_nan() || next > current) && step.amax() > STEP_MIN {
             step *= 0.5;
             next = loss(&(&coefficients + &step));
         }
@@ -172,7 +173,8 @@ fn softplus(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::tests::Rows;
+    use super::super::samples::OwnedSamples;
+    use super::super::samples::tests::second_by_second;
     use super::*;
 
     #[test]
@@ -180,7 +182,7 @@ mod tests {
         // 30 of 40 rows with the feature go up, 10 of 60 without: almost unpenalised, the scores are 2 p - 1.
         let feature: Vec<f64> = (0..100).map(|row| f64::from(u8::from(row < 40))).collect();
         let returns: Vec<f64> = (0..100).map(|row| if row < 30 || (40..50).contains(&row) { 0.1 } else { -0.1 }).collect();
-        let rows = Rows::of(vec![feature], returns);
+        let rows = second_by_second(vec![feature], returns);
         let samples = rows.samples();
         let all: Vec<usize> = (0..100).collect();
         let scores = Logistic { l2: 1e-9 }.fit(&samples, &all, 0).unwrap().predict(&samples, &[0, 99]).unwrap();
@@ -196,11 +198,11 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let feature: Vec<f64> = (0..40).map(|_| random.f64()).collect();
         let returns: Vec<f64> = feature.iter().map(|value| value - 0.3 - 0.4 * random.f64()).collect();
-        let mut weighted = Rows::of(vec![feature.clone()], returns.clone());
+        let mut weighted = second_by_second(vec![feature.clone()], returns.clone());
         weighted.weights[..20].fill(2.0);
-        let twice = Rows::of(vec![[&feature[..20], &feature].concat()], [&returns[..20], &returns].concat());
+        let twice = second_by_second(vec![[&feature[..20], &feature].concat()], [&returns[..20], &returns].concat());
         // Weights are scaled to a mean of 1, so the penalty has to be scaled with the number of rows.
-        let score = |rows: &Rows, l2: f64| {
+        let score = |rows: &OwnedSamples, l2: f64| {
             let samples = rows.samples();
             let all: Vec<usize> = (0..samples.rows()).collect();
             Logistic { l2 }.fit(&samples, &all, 0).unwrap().predict(&samples, &[0, 7]).unwrap()
@@ -211,8 +213,10 @@ mod tests {
 
     #[test]
     fn separable_constant_and_one_sided_data_still_fit() {
-        let rows =
-            Rows::of(vec![(0..20).map(f64::from).collect(), vec![7.0; 20]], (0..20).map(|row| f64::from(row) - 9.5).collect());
+        let rows = second_by_second(
+            vec![(0..20).map(f64::from).collect(), vec![7.0; 20]],
+            (0..20).map(|row| f64::from(row) - 9.5).collect(),
+        );
         let samples = rows.samples();
         let all: Vec<usize> = (0..20).collect();
         let scores = Logistic { l2: 0.1 }.fit(&samples, &all, 0).unwrap().predict(&samples, &all).unwrap();
@@ -223,8 +227,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fitted_is_told() {
-        let mut rows = Rows::of(vec![vec![1.0, f64::NAN, 2.0, 4.0]], vec![0.1, -0.1, 0.0, 0.2]);
-        let message = |rows: &Rows, model: Logistic, train: &[usize]| match model.fit(&rows.samples(), train, 0) {
+        let mut rows = second_by_second(vec![vec![1.0, f64::NAN, 2.0, 4.0]], vec![0.1, -0.1, 0.0, 0.2]);
+        let message = |rows: &OwnedSamples, model: Logistic, train: &[usize]| match model.fit(&rows.samples(), train, 0) {
             Err(error) => error.to_string(),
             Ok(_) => "fitted".into(),
         };

@@ -1,9 +1,9 @@
 //! Cross-validation that does not leak, and statistics that count every trial.
 //!
-//! [`Splitter`] says which rows train and which test, [`paths()`] puts the tests of many splits together to histories. What the returns
-//! of such a history are worth is told by [`performance`] and the drawdowns; how sure one may be of it by [`SharpeEstimate`] (PSR, DSR,
-//! minimum track record), a [`Bootstrap`] and, over many configurations, by [`overfitting()`] (PBO). [`validate()`] does it all for
-//! some [models](Model), and appends to the trial ledger what it tried.
+//! [`Splitter`] says which rows train and which test, [`paths()`] puts the tests of many splits together to histories. What the
+//! returns of such a history are worth is told by [`performance`] and the drawdowns; how sure one may be of it by
+//! [`SharpeEstimate`] (PSR, DSR, minimum track record), a [`Bootstrap`] and, over many configurations, by [`overfitting()`] (PBO).
+//! [`validate()`] does it all for some [models](Model), and appends to the trial ledger what it tried.
 
 mod backtest;
 mod baselines;
@@ -38,7 +38,7 @@ pub use model::{FitError, Fitted, Model};
 pub use overfitting::{Overfitting, overfitting};
 pub use paths::{Segment, paths};
 pub use record::{Configuration, VALIDATION_FILE, Validation, ValidationError, ValidationPlan, validate};
-pub use samples::{Samples, SamplesError, Target};
+pub use samples::{OwnedSamples, Samples, SamplesError, Target};
 pub use sharpe::{Deflated, Moments, SharpeEstimate, Trials, minimum_backtest_years};
 pub use spans::{LabelSpans, SplitError, train_times};
 pub use splitter::{Embargo, Split, Splitter};

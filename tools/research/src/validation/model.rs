@@ -24,8 +24,8 @@ pub trait Model: Send + Sync {
 
 /// A trained model.
 pub trait Fitted: Send + Sync {
-    /// A score for each of the rows, from what is known at their events: -1 (short) to 1 (long) for a direction, the probability that
-    /// the bet pays for a meta-label.
+    /// A score for each of the rows, from what is known at their events: -1 (short) to 1 (long) for a direction, the probability
+    /// that the bet pays for a meta-label.
     ///
     /// # Errors
     /// [`FitError`] where a row cannot be scored.

@@ -1,7 +1,8 @@
 //! Probability of backtest overfitting (PBO) by combinatorially symmetric cross-validation (CSCV).
 //!
 //! Bailey, Borwein, López de Prado and Zhu, *The Probability of Backtest Overfitting*, Journal of Computational Finance, 2017. The
-//! history is cut into blocks; for every way to take half of them, the configuration that is best there is ranked in the other half.
+//! history is cut into blocks; for every way to take half of them, the configuration that is best there is ranked in the other
+//! half.
 
 use super::combinations::combinations;
 use super::error::{StatisticsError, check_finite};
@@ -35,8 +36,8 @@ pub struct Overfitting {
 /// A configuration without any spread in its returns has a Sharpe ratio of 0: it never traded.
 ///
 /// # Errors
-/// [`StatisticsError`] for fewer than two configurations, unequal lengths, fewer than two periods a block, values that are not finite,
-/// or an odd number of blocks.
+/// [`StatisticsError`] for fewer than two configurations, unequal lengths, fewer than two periods a block, values that are not
+/// finite, or an odd number of blocks.
 pub fn overfitting(configurations: &[&[f64]], blocks: usize) -> Result<Overfitting, StatisticsError> {
     const WHAT: &str = "returns for the probability of overfitting";
     if blocks < 2 || blocks > BLOCKS_MAX || blocks % 2 == 1 {

@@ -16,8 +16,8 @@ pub struct Segment {
 
 /// The paths of splits: every path holds each test block once, in time order, and no test block of a split is in two paths.
 ///
-/// Of the splits that test a block, in their order, the first speaks for it in the first path, the second in the second (AFML 12.4).
-/// Combinatorial splits of n folds, k tested, give C(n-1, k-1) paths; the others one.
+/// Of the splits that test a block, in their order, the first speaks for it in the first path, the second in the second (AFML
+/// 12.4). Combinatorial splits of n folds, k tested, give C(n-1, k-1) paths; the others one.
 pub fn paths(splits: &[Split]) -> Vec<Vec<Segment>> {
     let segments = |(split, of): (usize, &Split)| {
         let segment = |(block, rows): (usize, &Range<usize>)| Segment { split, block, rows: rows.clone() };

@@ -1,7 +1,7 @@
 //! What a series of returns was worth, and what it cost to sit through.
 //!
-//! Returns are simple and per period. A ratio over nothing (no loss, no spread) is what the division gives: infinite or NaN. Figures a
-//! year are scaled by the number of periods a year, which [`periods_per_year`] reads off the data's own clock.
+//! Returns are simple and per period. A ratio over nothing (no loss, no spread) is what the division gives: infinite or NaN.
+//! Figures a year are scaled by the number of periods a year, which [`periods_per_year`] reads off the data's own clock.
 
 use super::error::StatisticsError;
 
@@ -101,7 +101,8 @@ pub fn value_at_risk(returns: &[f64], share: f64) -> f64 {
     order_at(&sorted, share).map_or(f64::NAN, |index| -sorted[index])
 }
 
-/// Conditional value at risk as a loss: the mean of the worst share, its last return counted in part (Rockafellar and Uryasev 2000).
+/// Conditional value at risk as a loss: the mean of the worst share, its last return counted in part (Rockafellar and Uryasev
+/// 2000).
 pub fn conditional_value_at_risk(returns: &[f64], share: f64) -> f64 {
     let sorted = sorted(returns);
     let Some(index) = order_at(&sorted, share) else { return f64::NAN };

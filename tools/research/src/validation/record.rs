@@ -122,8 +122,8 @@ pub enum ValidationError {
     NoModel,
 }
 
-/// Validates models: trains and tests them on all splits, bets on their scores, and appends a trial for each to the ledger, whatever came
-/// of it. `progress` is told the number of trainings done and of all.
+/// Validates models: trains and tests them on all splits, bets on their scores, and appends a trial for each to the ledger,
+/// whatever came of it. `progress` is told the number of trainings done and of all.
 ///
 /// # Errors
 /// [`ValidationError`] where rows, splits, a model or the ledger are at fault.
@@ -266,13 +266,13 @@ impl Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::tests::Rows;
+    use super::super::samples::tests::second_by_second;
     use super::super::{Embargo, Majority, Momentum, Sizing};
     use super::*;
 
     fn validated(folder: &Path) -> (Validation, Ledger) {
         let mut random = fastrand::Rng::with_seed(5);
-        let rows = Rows::of(vec![], (0..120).map(|_| random.f64() - 0.5).collect());
+        let rows = second_by_second(vec![], (0..120).map(|_| random.f64() - 0.5).collect());
         let plan = ValidationPlan {
             splitter: Splitter::CombinatorialPurged { folds: 4, test_folds: 2, purge_bars: 0, embargo: Embargo::bars(1) },
             backtest: Backtest { cost_bps: 1.0, threshold: 0.0, sizing: Sizing::Unit },

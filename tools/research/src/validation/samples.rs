@@ -70,6 +70,40 @@ pub struct Samples<'a> {
     pub target: Target,
 }
 
+/// The same, owned.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OwnedSamples {
+    /// Features by column.
+    pub features: Vec<Vec<f64>>,
+    /// Event times, nanoseconds.
+    pub events_ns: Vec<i64>,
+    /// Label end times, nanoseconds.
+    pub ends_ns: Vec<i64>,
+    /// Labels.
+    pub labels: Vec<f64>,
+    /// Simple returns.
+    pub returns: Vec<f64>,
+    /// Weights.
+    pub weights: Vec<f64>,
+    /// What a label says.
+    pub target: Target,
+}
+
+impl OwnedSamples {
+    /// The rows as models see them.
+    pub fn samples(&self) -> Samples<'_> {
+        Samples {
+            features: self.features.iter().map(Vec::as_slice).collect(),
+            events_ns: &self.events_ns,
+            ends_ns: &self.ends_ns,
+            labels: &self.labels,
+            returns: &self.returns,
+            weights: &self.weights,
+            target: self.target,
+        }
+    }
+}
+
 impl Samples<'_> {
     /// Checks everything but the features, which models check as they need them.
     ///
@@ -125,49 +159,24 @@ impl Samples<'_> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Owned rows for tests.
-    pub(crate) struct Rows {
-        pub(crate) features: Vec<Vec<f64>>,
-        pub(crate) events_ns: Vec<i64>,
-        pub(crate) ends_ns: Vec<i64>,
-        pub(crate) labels: Vec<f64>,
-        pub(crate) returns: Vec<f64>,
-        pub(crate) weights: Vec<f64>,
-        pub(crate) target: Target,
-    }
-
-    impl Rows {
-        /// Direction rows one second apart, each label ending at the next event.
-        pub(crate) fn of(features: Vec<Vec<f64>>, returns: Vec<f64>) -> Rows {
-            let rows = returns.len();
-            Rows {
-                features,
-                events_ns: (0..rows as i64).map(|row| row * 1_000_000_000).collect(),
-                ends_ns: (1..=rows as i64).map(|row| row * 1_000_000_000).collect(),
-                labels: returns.iter().map(|value| if *value == 0.0 { 0.0 } else { value.signum() }).collect(),
-                returns,
-                weights: vec![1.0; rows],
-                target: Target::Direction,
-            }
-        }
-
-        pub(crate) fn samples(&self) -> Samples<'_> {
-            Samples {
-                features: self.features.iter().map(Vec::as_slice).collect(),
-                events_ns: &self.events_ns,
-                ends_ns: &self.ends_ns,
-                labels: &self.labels,
-                returns: &self.returns,
-                weights: &self.weights,
-                target: self.target,
-            }
+    /// Direction rows one second apart, each label ending at the next event.
+    pub(crate) fn second_by_second(features: Vec<Vec<f64>>, returns: Vec<f64>) -> OwnedSamples {
+        let rows = returns.len();
+        OwnedSamples {
+            features,
+            events_ns: (0..rows as i64).map(|row| row * 1_000_000_000).collect(),
+            ends_ns: (1..=rows as i64).map(|row| row * 1_000_000_000).collect(),
+            labels: returns.iter().map(|value| if *value == 0.0 { 0.0 } else { value.signum() }).collect(),
+            returns,
+            weights: vec![1.0; rows],
+            target: Target::Direction,
         }
     }
 
     #[test]
     fn bad_rows_are_named() {
-        let message = |edit: fn(&mut Rows)| {
-            let mut rows = Rows::of(vec![vec![1.0, f64::NAN, 3.0]], vec![0.1, 0.0, -0.2]);
+        let message = |edit: fn(&mut OwnedSamples)| {
+            let mut rows = second_by_second(vec![vec![1.0, f64::NAN, 3.0]], vec![0.1, 0.0, -0.2]);
             edit(&mut rows);
             rows.samples().check().map_or_else(|error| error.to_string(), |()| "accepted".into())
         };

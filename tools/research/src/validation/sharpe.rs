@@ -95,13 +95,14 @@ impl SharpeEstimate {
         (self.sharpe - benchmark) / self.standard_error()
     }
 
-    /// Probabilistic Sharpe ratio: the probability that the true ratio is above the benchmark (Bailey and López de Prado 2012, eq. 9).
+    /// Probabilistic Sharpe ratio: the probability that the true ratio is above the benchmark (Bailey and López de Prado 2012, eq.
+    /// 9).
     pub fn probability_above(&self, benchmark: f64) -> f64 {
         normal_cdf(self.z(benchmark))
     }
 
-    /// Minimum track record length: observations from which the ratio is above the benchmark with the wanted probability (Bailey and
-    /// López de Prado 2012, eq. 11); infinite where it is not above.
+    /// Minimum track record length: observations from which the ratio is above the benchmark with the wanted probability (Bailey
+    /// and López de Prado 2012, eq. 11); infinite where it is not above.
     pub fn minimum_track_record(&self, benchmark: f64, probability: f64) -> f64 {
         if self.sharpe <= benchmark {
             return f64::INFINITY;
@@ -109,8 +110,8 @@ impl SharpeEstimate {
         1.0 + self.variance_factor() * (normal_quantile(probability) / (self.sharpe - benchmark)).powi(2)
     }
 
-    /// Deflated Sharpe ratio: the probability that the ratio is above what the best of all trials shows by luck (Bailey and López de
-    /// Prado 2014, eq. 2).
+    /// Deflated Sharpe ratio: the probability that the ratio is above what the best of all trials shows by luck (Bailey and López
+    /// de Prado 2014, eq. 2).
     pub fn deflated(&self, trials: Trials) -> Deflated {
         let hurdle = trials.expected_maximum();
         Deflated { hurdle, z: self.z(hurdle), probability: self.probability_above(hurdle) }

@@ -95,7 +95,8 @@ impl<'a> LabelSpans<'a> {
 }
 
 /// The rows of AFML's `getTrainTimes` (snippet 7.1): those whose label neither starts in, nor ends in, nor envelops a test
-/// interval. Intervals are closed here: a label that ends where a test starts is dropped, unlike in a [`Splitter`](super::Splitter).
+/// interval. Intervals are closed here: a label that ends where a test starts is dropped, unlike in a
+/// [`Splitter`](super::Splitter).
 pub fn train_times(spans: &LabelSpans<'_>, test_intervals: &[(i64, i64)]) -> Vec<Range<usize>> {
     let is_kept = |row: usize| {
         let (start, end) = match spans.times {

@@ -33,8 +33,8 @@ impl Embargo {
 /// A way to split rows in time order. Deterministic: the same rows give the same splits.
 ///
 /// Around each block of test rows all three leave out of training: rows before it whose label ends after the block's first event;
-/// rows after it up to the end of the block's last label, then the embargo. A label that ends exactly at the test's first event, and
-/// one whose event is exactly at the test's last end, stay.
+/// rows after it up to the end of the block's last label, then the embargo. A label that ends exactly at the test's first event,
+/// and one whose event is exactly at the test's last end, stay.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Splitter {
@@ -128,12 +128,12 @@ impl Splitter {
 
     /// By how much the mean return of a path varies more than independent returns would, where there is nothing to find.
     ///
-    /// Take a linear rule without skill: in fold A it earns `w_A g_A`, where `w_A` sums `g` over the folds it was trained on and `g` is
-    /// noise. Two folds that were each trained on the other share the product `g_A g_B`, so what they earn is correlated though each
-    /// earns nothing on average. Of k folds, p tested at once, a share `(k - p) / (k - 1)` of the rest trains on a fold, and summing
-    /// over all pairs the variance is `1 + (k - p) / (k - 1)` times what the number of returns says: 2 for k-fold. Nadeau and Bengio's
-    /// (2003) correction for resampled tests, `1 + k / (k - p)` here, is a little larger. It is 1 for walk-forward, where a model knows
-    /// the past alone.
+    /// Take a linear rule without skill: in fold A it earns `w_A g_A`, where `w_A` sums `g` over the folds it was trained on and
+    /// `g` is noise. Two folds that were each trained on the other share the product `g_A g_B`, so what they earn is correlated
+    /// though each earns nothing on average. Of k folds, p tested at once, a share `(k - p) / (k - 1)` of the rest trains on a
+    /// fold, and summing over all pairs the variance is `1 + (k - p) / (k - 1)` times what the number of returns says: 2 for
+    /// k-fold. Nadeau and Bengio's (2003) correction for resampled tests, `1 + k / (k - p)` here, is a little larger. It is 1 for
+    /// walk-forward, where a model knows the past alone.
     pub fn dependence(&self) -> f64 {
         let of =
             |folds: usize, test_folds: usize| 1.0 + folds.saturating_sub(test_folds) as f64 / folds.saturating_sub(1).max(1) as f64;

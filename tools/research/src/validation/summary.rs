@@ -20,7 +20,8 @@ const SHUFFLES: usize = 1_000;
 /// Probability that the minimum track record is for, and of the shuffled drawdown.
 const CONFIDENCE: f64 = 0.95;
 
-/// One configuration's figures: Sharpe ratios of all paths, the rest of the median one. A figure that cannot be computed is NaN or none.
+/// One configuration's figures: Sharpe ratios of all paths, the rest of the median one. A figure that cannot be computed is NaN or
+/// none.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Summary {
     /// The model, as it describes itself.
