@@ -40,7 +40,7 @@ pub struct Overfitting {
 /// finite, or an odd number of blocks.
 pub fn overfitting(configurations: &[&[f64]], blocks: usize) -> Result<Overfitting, StatisticsError> {
     const WHAT: &str = "returns for the probability of overfitting";
-    if blocks < 2 || blocks > BLOCKS_MAX || blocks % 2 == 1 {
+    if !(2..=BLOCKS_MAX).contains(&blocks) || blocks % 2 == 1 {
         return Err(StatisticsError::Parameter(format!("{blocks} blocks: an even number from 2 to {BLOCKS_MAX} is needed")));
     }
     if configurations.len() < 2 {
