@@ -1,6 +1,5 @@
 //! Performance figures against empyrical, quantstats, riskfolio and numpy. The file's portfolio weights are not research's.
 
-#[allow(dead_code)] // this test needs a part of it
 mod golden;
 
 use chronos_research::validation::performance::{
