@@ -62,7 +62,7 @@ fn print(arguments: &Arguments, verdict: &Verdict) {
     println!("{}: best configuration {}", arguments.model.display(), verdict.model);
     let mut sharpes = verdict.annual_path_sharpes.clone();
     sharpes.sort_by(f64::total_cmp);
-    if let [lowest, .., highest] = sharpes[..] {
+    if let (Some(lowest), Some(highest)) = (sharpes.first(), sharpes.last()) {
         println!("Sharpe ratio a year over {} paths: {lowest:.2} to {highest:.2}", sharpes.len());
     }
     println!("{} bets, {:.1} a year", verdict.bets, verdict.periods_per_year);
