@@ -1,4 +1,33 @@
 //! How often the gate errs, measured where the truth is known: on markets without any signal, and on markets with a planted one.
+//!
+//! `cargo run --release -p chronos-research --example null_study` runs 200 seeds of 3,000 bars each. What it found (combinatorial
+//! splits, 8 folds of which 2 are tested, no costs, a fresh ledger for each seed):
+//!
+//! | market without a signal | configurations tried | mean z (error) | mean PBO (error) | DSR > 0.95 | promoted | promoted, were bets independent |
+//! | --- | --- | ---: | ---: | ---: | ---: | ---: |
+//! | random walk | 6, mixed | -0.036 (0.043) | 0.473 (0.016) | 0.0 % | 0.0 % | 0.5 % |
+//! | shuffled labels | 6, mixed | -0.026 (0.035) | 0.493 (0.015) | 0.0 % | 0.0 % | 0.0 % |
+//! | random walk | 8 penalties | -0.034 (0.067) | 0.475 (0.011) | 0.5 % | 0.5 % | 1.5 % |
+//! | shuffled labels | 8 penalties | 0.005 (0.056) | 0.498 (0.011) | 0.5 % | 0.5 % | 1.0 % |
+//! | random walk | 2 penalties | -0.015 (0.072) | 0.484 (0.009) | 1.5 % | 1.0 % | 2.5 % |
+//! | shuffled labels | 2 penalties | 0.032 (0.063) | 0.505 (0.008) | 1.0 % | 1.0 % | 3.5 % |
+//!
+//! z is the Sharpe ratio times the root of the number of bets, about 264. With walk-forward splits 0 to 2 % were promoted.
+//!
+//! | correlation with the next bar | with the labels' returns | Sharpe ratio a year of the best | mean PBO | mean DSR | promoted |
+//! | ---: | ---: | ---: | ---: | ---: | ---: |
+//! | 0.00 | 0.005 | 1.86 | 0.473 | 0.482 | 0.0 % |
+//! | 0.05 | 0.105 | 2.45 | 0.425 | 0.544 | 0.0 % |
+//! | 0.10 | 0.201 | 3.99 | 0.295 | 0.688 | 1.5 % |
+//! | 0.15 | 0.289 | 6.05 | 0.142 | 0.824 | 13.0 % |
+//! | 0.20 | 0.365 | 8.14 | 0.072 | 0.912 | 42.0 % |
+//! | 0.25 | 0.431 | 10.29 | 0.034 | 0.959 | 72.0 % |
+//! | 0.30 | 0.485 | 12.44 | 0.019 | 0.980 | 89.5 % |
+//! | 0.40 | 0.566 | 16.23 | 0.007 | 0.996 | 99.5 % |
+//!
+//! The gate is strict on a history as short as this one, 125 days of hourly bars. The deflated Sharpe ratio takes the spread of all
+//! trials as luck, also where some of them have skill and others have none: few trials, of which a part found the signal, set a high
+//! hurdle.
 
 use super::{Candidate, Gate, PromotionError, Verdict, judge};
 use crate::ledger::Ledger;
