@@ -7,6 +7,7 @@ mod features;
 mod inspect;
 mod model;
 mod progress;
+mod promote;
 mod replay;
 mod summary;
 mod tables;
@@ -34,6 +35,10 @@ enum Command {
     Features(features::Arguments),
     /// Make model directories
     Model(model::Arguments),
+    /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
+    ///
+    /// Exit code 0: promoted, and the evidence stands in the manifest; 1: refused; 2: an error.
+    Promote(promote::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
     /// Look at this host: jitter, and what disturbs a hot thread, with a remedy for each
@@ -54,6 +59,9 @@ fn main() -> ExitCode {
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Exchange(arguments) => done(exchange::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Promote(arguments) => {
+            promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
     };
     match result {
         Ok(status) => status,

@@ -9,6 +9,7 @@ pub mod assembly;
 pub mod capture;
 pub mod config;
 pub mod doctor;
+mod evidence;
 pub mod features;
 pub mod format;
 pub mod html;

@@ -5,6 +5,7 @@
 //! trained on.
 
 use crate::config::Config;
+use crate::evidence;
 use crate::format::sha256_hex;
 use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
 use chronos_market::features::{features_hash, index_of, registry};
@@ -43,7 +44,7 @@ pub struct Manifest {
     pub outputs: OutputsEntry,
     /// What it was trained on.
     pub data: DataEntry,
-    /// What speaks for it; empty allows replay and paper only.
+    /// What speaks for it, as `chronos promote` wrote it; empty allows replay and paper only.
     pub evidence: toml::Table,
 }
 
@@ -222,6 +223,7 @@ impl ModelDirectory {
         })?;
         let manifest: Manifest = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         check(&manifest).map_err(refuse)?;
+        evidence::check(&manifest, folder).map_err(refuse)?;
         let model_path = folder.join(MODEL_FILE);
         let bytes = std::fs::read(&model_path).map_err(|source| ModelError::Io { path: model_path.clone(), source, remedy: "" })?;
         if sha256_hex(&bytes) != manifest.model.sha256 {
@@ -242,6 +244,32 @@ impl ModelDirectory {
             }
         }
         Ok(ModelDirectory { folder: folder.to_owned(), manifest })
+    }
+
+    /// Writes what speaks for the model into its manifest, sealed: a change of the model, the manifest or the evidence is found
+    /// when the directory is next opened. The evidence has a table `files`: names of files beside the manifest it rests on, and
+    /// their SHA-256.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the evidence is no table or the manifest cannot be written.
+    pub fn record_evidence(&mut self, evidence: &impl Serialize) -> Result<(), ModelError> {
+        let path = self.folder.join(MANIFEST_FILE);
+        let refuse = |message: String| ModelError::Manifest { path: path.clone(), message };
+        let evidence = toml::Table::try_from(evidence).map_err(|error| refuse(error.to_string()))?;
+        evidence::seal(&mut self.manifest, evidence).map_err(refuse)?;
+        let text = toml::to_string(&self.manifest).map_err(|error| refuse(error.to_string()))?;
+        // The old manifest stands until the new one is whole.
+        let new = self.folder.join("manifest.toml.new");
+        std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)).map_err(|source| ModelError::Io {
+            path: path.clone(),
+            source,
+            remedy: "",
+        })
+    }
+
+    /// Whether evidence speaks for the model.
+    pub fn is_promoted(&self) -> bool {
+        !self.manifest.evidence.is_empty()
     }
 
     /// Loads the model for one instrument.

@@ -1,0 +1,103 @@
+//! One trial, and what all of them together take from a Sharpe ratio.
+
+use super::History;
+use crate::validation::Trials;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// One configuration that was tried on one dataset.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Trial {
+    /// When, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// What ran: `validate`, `train`.
+    pub command: String,
+    /// The model, as it describes itself.
+    pub model: Value,
+    /// SHA-256 of everything that was chosen: model, splits, costs.
+    pub config_sha256: String,
+    /// SHA-256 of the dataset.
+    pub dataset_sha256: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Version of the code.
+    pub code: String,
+    /// Periods a year, by the data's clock.
+    pub periods_per_year: f64,
+    /// Sharpe ratio per period of each path; 0 of one that never traded.
+    pub path_sharpes: Vec<f64>,
+}
+
+impl Trial {
+    /// The median Sharpe ratio of the paths, a year; of an even number of paths the lower one.
+    pub fn annual_sharpe(&self) -> f64 {
+        lower_median(&self.path_sharpes) * self.periods_per_year.sqrt()
+    }
+}
+
+/// The trials of a history, as a strategy with so many periods a year is deflated by them.
+///
+/// All count, whatever they were tried on. The very same trial run again (configuration, dataset, seed, result) counts once:
+/// repeating it shows nothing new, and would narrow the spread. With the median Sharpe ratio a year of each trial, the variance is
+/// that over trials.
+pub fn trials(history: &History, periods_per_year: f64) -> Trials {
+    let mut seen = BTreeSet::new();
+    let mut sharpes = Vec::new();
+    for trial in &history.trials {
+        let results: Vec<u64> = trial.path_sharpes.iter().map(|sharpe| sharpe.to_bits()).collect();
+        if seen.insert((&trial.config_sha256, &trial.dataset_sha256, trial.seed, results)) {
+            sharpes.push(trial.annual_sharpe() / periods_per_year.sqrt());
+        }
+    }
+    let count = sharpes.len();
+    let mean = sharpes.iter().sum::<f64>() / count.max(1) as f64;
+    let squares: f64 = sharpes.iter().map(|sharpe| (sharpe - mean).powi(2)).sum();
+    Trials { count, sharpe_variance: if count < 2 { 0.0 } else { squares / (count as f64 - 1.0) } }
+}
+
+/// The middle value, or the lower of the two in the middle; NaN of none.
+pub(crate) fn lower_median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.len().checked_sub(1).map_or(f64::NAN, |last| sorted[last / 2])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(crate) fn trial(seed: u64) -> Trial {
+        Trial {
+            time_ns: 1_700_000_000_000_000_000 + seed as i64,
+            command: "validate".into(),
+            model: json!({ "kind": "logistic", "l2": 0.1 * seed as f64 }),
+            config_sha256: format!("config {seed}"),
+            dataset_sha256: "dataset".into(),
+            seed,
+            code: "1.0".into(),
+            periods_per_year: 400.0,
+            path_sharpes: vec![0.01 * seed as f64, 0.02 * seed as f64, 0.0],
+        }
+    }
+
+    #[test]
+    fn trials_count_once_and_on_the_candidates_clock() {
+        let mut history = History { trials: [0, 1, 2, 1].map(trial).to_vec(), hashes: Vec::new() };
+        // Medians 0, 0.01, 0.02 a period of 400 a year are 0, 0.2, 0.4 a year, and on a clock of 100 a year 0, 0.02, 0.04.
+        let found = trials(&history, 100.0);
+        assert_eq!(found.count, 3);
+        assert!((found.sharpe_variance - 4e-4).abs() < 1e-15);
+        history.trials[3].path_sharpes[0] = 0.5;
+        assert_eq!(trials(&history, 100.0).count, 4);
+        assert_eq!(trials(&History { trials: vec![], hashes: vec![] }, 1.0), Trials { count: 0, sharpe_variance: 0.0 });
+    }
+
+    #[test]
+    fn the_lower_of_two_in_the_middle() {
+        assert_eq!(lower_median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(lower_median(&[4.0, 1.0, 3.0, 2.0]), 2.0);
+        assert!(lower_median(&[]).is_nan());
+    }
+}
