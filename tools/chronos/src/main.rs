@@ -1,12 +1,16 @@
 //! The `chronos` command: arguments and printing only, one file a subcommand.
 
+mod bars;
+mod dataset;
 mod demo;
 mod exchange;
 mod features;
 mod inspect;
+mod label;
 mod model;
 mod progress;
 mod replay;
+mod samples;
 mod summary;
 mod tables;
 
@@ -31,6 +35,12 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
+    /// Sum trades, or finer bars, up to bars
+    Bars(bars::Arguments),
+    /// Label events by the triple barrier, and tell what came of them
+    Label(label::Arguments),
+    /// Make a dataset: features as of each event, labels, weights, checked for look-ahead
+    Dataset(dataset::Arguments),
     /// Make model directories
     Model(model::Arguments),
     /// The simulated exchange
@@ -47,6 +57,9 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
+        Command::Bars(arguments) => bars::run(&arguments),
+        Command::Label(arguments) => label::run(&arguments),
+        Command::Dataset(arguments) => dataset::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),
     };

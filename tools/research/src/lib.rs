@@ -5,10 +5,13 @@
 //! de Prado, *Advances in Financial Machine Learning*; Bailey and López de Prado) as the field's libraries compute it.
 
 pub mod bars;
+pub mod dataset;
 mod error;
 pub mod fractional;
 pub mod labels;
 pub mod statistics;
 pub mod weights;
+mod whole_file;
 
 pub use error::SeriesError;
+pub use whole_file::{WholeFileError, write_whole_file};
