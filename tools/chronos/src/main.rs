@@ -1,15 +1,20 @@
 //! The `chronos` command: arguments and printing only, one file a subcommand.
 
+mod bars;
+mod dataset;
 mod demo;
 mod exchange;
 mod features;
 mod inspect;
+mod label;
 mod model;
 mod progress;
 mod promote;
 mod replay;
+mod samples;
 mod summary;
 mod tables;
+mod validate;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -32,8 +37,16 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
+    /// Sum trades, or finer bars, up to bars
+    Bars(bars::Arguments),
+    /// Label events by the triple barrier, and tell what came of them
+    Label(label::Arguments),
+    /// Make a dataset: features as of each event, labels, weights, checked for look-ahead
+    Dataset(dataset::Arguments),
     /// Make model directories
     Model(model::Arguments),
+    /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
+    Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
     ///
     /// Exit code 0: promoted, and the evidence stands in the manifest; 1: refused; 2: an error.
@@ -52,8 +65,12 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
+        Command::Bars(arguments) => bars::run(&arguments),
+        Command::Label(arguments) => label::run(&arguments),
+        Command::Dataset(arguments) => dataset::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
         Command::Promote(arguments) => match promote::run(&arguments) {
             Ok(false) => return ExitCode::from(1),
             promoted => promoted.map(drop),

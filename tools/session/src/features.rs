@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::replay::{Progress, SessionError};
 use chronos_coldpath::store::{FeatureTable, StoreError};
 use chronos_market::features::registry;
-use chronos_market::{Frame, MarketEvent};
+use chronos_market::{Frame, Instrument, MarketEvent};
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{Crossing, Ingest, IngestConfig};
 use serde::Serialize;
@@ -70,57 +70,20 @@ pub struct FeatureStatistics {
 /// # Errors
 /// [`SessionError`], with the place and the remedy. A broken line is no error: it is counted and told in the notices.
 pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progress)) -> Result<FeaturesReport, SessionError> {
-    let config = &options.config;
-    config.validate()?;
-    let mut capture = Capture::open(&options.paths, config)?;
-    let instruments: Vec<String> =
-        capture.instruments.iter().map(|instrument| format!("{} {}", instrument.exchange, instrument.symbol)).collect();
-    let table = match &options.out {
-        Some(path) => Some(FeatureTable::create(path, instruments.clone())?),
-        None => None,
+    let begin = |instruments: &[Instrument]| {
+        let names = instruments.iter().map(name).collect();
+        let table = options.out.as_ref().map(|path| FeatureTable::create(path, names)).transpose()?;
+        Ok(Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] })
     };
-    let ingest_config = IngestConfig { tick: config.tick(), features: config.features(), verify: false };
-    let mut ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
-    let mut rows = Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] };
-    let (mut lines, mut malformed, mut notices) = (0, 0, Vec::new());
-    while lines < options.limit.unwrap_or(u64::MAX) && rows.error.is_none() {
-        if lines.is_multiple_of(PROGRESS_LINES) {
-            progress(Progress::of(&capture, lines));
-        }
-        let Some(item) = capture.next() else { break };
-        lines += 1;
-        let (place, reason) = match item {
-            CaptureItem::Message { connection, recv, symbol, message, place } => {
-                if let Some(symbol) = symbol {
-                    ingest.set_symbol(connection, symbol);
-                }
-                ingest.advance(recv, &mut rows);
-                match ingest.on_message(connection, message, &mut rows) {
-                    Ok(()) => continue,
-                    Err(error) => (place, error.to_string()),
-                }
-            }
-            CaptureItem::Broken { error, place, .. } => (place, error.to_string()),
-        };
-        if malformed == 0 {
-            let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
-            notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
-        }
-        malformed += 1;
-    }
-    ingest.finish(&mut rows);
-    progress(Progress::of(&capture, lines));
-    for file in &capture.files {
-        if let Some(damage) = &file.damage {
-            notices.push(format!("{}: cut off or damaged ({damage}); what came before was used", file.path.display()));
-        }
-    }
-    if rows.count == 0 {
+    let is_over = |rows: &Rows| rows.error.is_some();
+    let (rows, followed) = follow(&options.paths, &options.config, options.limit, begin, is_over, progress)?;
+    let Rows { table, error, count, moments } = rows;
+    let Followed { messages, malformed, instruments, mut notices, .. } = followed;
+    if count == 0 {
         notices.push(
             "no row: no book came into sync, or no decision tick was due; `chronos inspect` tells what the files hold".into(),
         );
     }
-    let Rows { table, error, count, moments } = rows;
     if let Some(error) = error {
         return Err(error.into());
     }
@@ -129,7 +92,83 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
     }
     let features = registry().iter().zip(&moments).map(|(spec, moments)| moments.statistics(spec.name, spec.unit.to_string()));
     let features = features.collect();
-    Ok(FeaturesReport { schema: FEATURES_SCHEMA, messages: lines, malformed, rows: count, instruments, features, notices })
+    Ok(FeaturesReport { schema: FEATURES_SCHEMA, messages, malformed, rows: count, instruments, features, notices })
+}
+
+/// What [`follow`] met.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Followed {
+    /// Lines read.
+    pub messages: u64,
+    /// Lines that had no effect.
+    pub malformed: u64,
+    /// Receive time of the last message, nanoseconds since the epoch; the least number there is before the first.
+    pub last_recv_ns: i64,
+    /// Venue and symbol of each instrument.
+    pub instruments: Vec<String>,
+    /// What a reader should know.
+    pub notices: Vec<String>,
+}
+
+/// Takes captures through decoding, books, features and decision ticks, and hands every event and every tick to what `begin` makes once
+/// the instruments are known. It ends after `limit` lines, or when `is_over` says so. `progress` is called now and then.
+///
+/// # Errors
+/// [`SessionError`], with the place and the remedy. A broken line is no error: it is counted and told in the notices.
+pub fn follow<C: Crossing>(
+    paths: &[PathBuf],
+    config: &Config,
+    limit: Option<u64>,
+    begin: impl FnOnce(&[Instrument]) -> Result<C, SessionError>,
+    is_over: impl Fn(&C) -> bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(C, Followed), SessionError> {
+    config.validate()?;
+    let mut capture = Capture::open(paths, config)?;
+    let mut out = begin(&capture.instruments)?;
+    let ingest_config = IngestConfig { tick: config.tick(), features: config.features(), verify: false };
+    let mut ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
+    let instruments = capture.instruments.iter().map(name).collect();
+    let mut followed = Followed { messages: 0, malformed: 0, last_recv_ns: i64::MIN, instruments, notices: Vec::new() };
+    while followed.messages < limit.unwrap_or(u64::MAX) && !is_over(&out) {
+        if followed.messages.is_multiple_of(PROGRESS_LINES) {
+            progress(Progress::of(&capture, followed.messages));
+        }
+        let Some(item) = capture.next() else { break };
+        followed.messages += 1;
+        let (place, reason) = match item {
+            CaptureItem::Message { connection, recv, symbol, message, place } => {
+                if let Some(symbol) = symbol {
+                    ingest.set_symbol(connection, symbol);
+                }
+                ingest.advance(recv, &mut out);
+                followed.last_recv_ns = followed.last_recv_ns.max(recv.0);
+                match ingest.on_message(connection, message, &mut out) {
+                    Ok(()) => continue,
+                    Err(error) => (place, error.to_string()),
+                }
+            }
+            CaptureItem::Broken { error, place, .. } => (place, error.to_string()),
+        };
+        if followed.malformed == 0 {
+            let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+            followed.notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
+        }
+        followed.malformed += 1;
+    }
+    ingest.finish(&mut out);
+    progress(Progress::of(&capture, followed.messages));
+    for file in &capture.files {
+        if let Some(damage) = &file.damage {
+            followed.notices.push(format!("{}: cut off or damaged ({damage}); what came before was used", file.path.display()));
+        }
+    }
+    Ok((out, followed))
+}
+
+/// What an instrument is called in tables.
+fn name(instrument: &Instrument) -> String {
+    format!("{} {}", instrument.exchange, instrument.symbol)
 }
 
 /// Takes the frames.
