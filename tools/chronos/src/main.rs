@@ -1,16 +1,21 @@
 //! The `chronos` command: arguments and printing only, one file a subcommand.
 
+mod bars;
+mod dataset;
 mod demo;
 mod doctor;
 mod exchange;
 mod features;
 mod inspect;
+mod label;
 mod model;
 mod progress;
 mod promote;
 mod replay;
+mod samples;
 mod summary;
 mod tables;
+mod validate;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,8 +38,16 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
+    /// Sum trades, or finer bars, up to bars
+    Bars(bars::Arguments),
+    /// Label events by the triple barrier, and tell what came of them
+    Label(label::Arguments),
+    /// Make a dataset: features as of each event, labels, weights, checked for look-ahead
+    Dataset(dataset::Arguments),
     /// Make model directories
     Model(model::Arguments),
+    /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
+    Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
     ///
     /// Exit code 0: promoted, and the evidence stands in the manifest; 1: refused; 2: an error.
@@ -56,9 +69,13 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Features(arguments) => done(features::run(&arguments)),
+        Command::Bars(arguments) => done(bars::run(&arguments)),
+        Command::Label(arguments) => done(label::run(&arguments)),
+        Command::Dataset(arguments) => done(dataset::run(&arguments)),
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Exchange(arguments) => done(exchange::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
             promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }

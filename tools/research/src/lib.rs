@@ -4,7 +4,18 @@
 //! that count every trial, boosted trees, and the gate a model passes before it may trade. The reference is the literature (López
 //! de Prado, *Advances in Financial Machine Learning*; Bailey and López de Prado) as the field's libraries compute it.
 
+pub mod bars;
+pub mod dataset;
+mod error;
+pub mod fractional;
 mod hash;
+pub mod labels;
 pub mod ledger;
 pub mod promotion;
+pub mod statistics;
 pub mod validation;
+pub mod weights;
+mod whole_file;
+
+pub use error::SeriesError;
+pub use whole_file::{WholeFileError, write_whole_file};

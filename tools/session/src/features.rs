@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::replay::{Progress, SessionError};
 use chronos_coldpath::store::{FeatureTable, StoreError};
 use chronos_market::features::registry;
-use chronos_market::{Frame, MarketEvent};
+use chronos_market::{Frame, Instrument, MarketEvent};
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{Crossing, Ingest, IngestConfig};
 use serde::Serialize;
@@ -68,43 +68,20 @@ pub struct FeatureStatistics {
 /// # Errors
 /// [`SessionError`], with the place and the remedy. A broken line is no error: it is counted and told in the notices.
 pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progress)) -> Result<FeaturesReport, SessionError> {
-    let config = &options.config;
-    config.validate()?;
-    let mut capture = Capture::open(&options.paths, config)?;
-    let instruments: Vec<String> =
-        capture.instruments.iter().map(|instrument| format!("{} {}", instrument.exchange, instrument.symbol)).collect();
-    let table = match &options.out {
-        Some(path) => Some(FeatureTable::create(path, instruments.clone())?),
-        None => None,
+    let begin = |instruments: &[Instrument]| {
+        let names = instruments.iter().map(name).collect();
+        let table = options.out.as_ref().map(|path| FeatureTable::create(path, names)).transpose()?;
+        Ok(Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] })
     };
-    let ingest_config =
-        IngestConfig { tick: config.tick(), features: config.features(), verify: false, cold_start: config.cold_start() };
-    let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
-    let rows = Rows { table, error: None, count: 0, moments: vec![Moments::default(); registry().len()] };
-    let mut rows = FeatureReader { ingest, rows, malformed: 0, first: None };
-    let (lines, _) = capture.read(options.limit, progress, &mut rows);
-    let FeatureReader { mut ingest, mut rows, mut malformed, first } = rows;
-    let mut notices = Vec::new();
-    if let Some((place, reason)) = first {
-        let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
-        notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
-    }
-    ingest.finish(&mut rows);
-    malformed += ingest.end_errors().len() as u64;
-    notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
-    progress(Progress::of(&capture, lines));
-    notices.extend(capture.notices());
-    for file in &capture.files {
-        if let Some(damage) = &file.damage {
-            notices.push(format!("{}: cut off or damaged ({damage}); what came before was used", file.path.display()));
-        }
-    }
-    if rows.count == 0 {
+    let is_over = |rows: &Rows| rows.error.is_some();
+    let (rows, followed) = follow(&options.paths, &options.config, options.limit, begin, is_over, progress)?;
+    let Rows { table, error, count, moments } = rows;
+    let Followed { messages, malformed, instruments, mut notices, .. } = followed;
+    if count == 0 {
         notices.push(
             "no row: no book came into sync, or no decision tick was due; `chronos inspect` tells what the files hold".into(),
         );
     }
-    let Rows { table, error, count, moments } = rows;
     if let Some(error) = error {
         return Err(error.into());
     }
@@ -113,29 +90,93 @@ pub fn write_features(options: &FeaturesOptions, progress: &mut dyn FnMut(Progre
     }
     let features = registry().iter().zip(&moments).map(|(spec, moments)| moments.statistics(spec.name, spec.unit.to_string()));
     let features = features.collect();
-    Ok(FeaturesReport { schema: FEATURES_SCHEMA, messages: lines, malformed, rows: count, instruments, features, notices })
+    Ok(FeaturesReport { schema: FEATURES_SCHEMA, messages, malformed, rows: count, instruments, features, notices })
 }
 
-/// What features are read of captures with.
-struct FeatureReader {
+/// What [`follow`] met.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Followed {
+    /// Lines read.
+    pub messages: u64,
+    /// Lines that had no effect.
+    pub malformed: u64,
+    /// Receive time of the last message, nanoseconds since the epoch; the least number there is before the first.
+    pub last_recv_ns: i64,
+    /// Venue and symbol of each instrument.
+    pub instruments: Vec<String>,
+    /// What a reader should know.
+    pub notices: Vec<String>,
+}
+
+/// Takes captures through decoding, books, features and decision ticks, and hands every event and every tick to what `begin` makes once
+/// the instruments are known. It ends after `limit` lines, or when `is_over` says so. `progress` is called now and then.
+///
+/// # Errors
+/// [`SessionError`], with the place and the remedy. A broken line is no error: it is counted and told in the notices.
+pub fn follow<C: Crossing>(
+    paths: &[PathBuf],
+    config: &Config,
+    limit: Option<u64>,
+    begin: impl FnOnce(&[Instrument]) -> Result<C, SessionError>,
+    is_over: impl Fn(&C) -> bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(C, Followed), SessionError> {
+    config.validate()?;
+    let mut capture = Capture::open(paths, config)?;
+    let out = begin(&capture.instruments)?;
+    let ingest_config =
+        IngestConfig { tick: config.tick(), features: config.features(), verify: false, cold_start: config.cold_start() };
+    let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
+    let instruments = capture.instruments.iter().map(name).collect();
+    let mut reader = Follower { ingest, out, is_over, malformed: 0, first: None, last_recv_ns: i64::MIN };
+    let (messages, _) = capture.read(limit, progress, &mut reader);
+    let Follower { mut ingest, mut out, mut malformed, first, last_recv_ns, .. } = reader;
+    let mut notices = Vec::new();
+    if let Some((place, reason)) = first {
+        let path = capture.files.get(place.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+        notices.push(format!("{path}, line {}: {reason}; the first line that had no effect", place.line));
+    }
+    ingest.finish(&mut out);
+    malformed += ingest.end_errors().len() as u64;
+    notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
+    progress(Progress::of(&capture, messages));
+    notices.extend(capture.notices());
+    for file in &capture.files {
+        if let Some(damage) = &file.damage {
+            notices.push(format!("{}: cut off or damaged ({damage}); what came before was used", file.path.display()));
+        }
+    }
+    Ok((out, Followed { messages, malformed, last_recv_ns, instruments, notices }))
+}
+
+/// What an instrument is called in tables.
+fn name(instrument: &Instrument) -> String {
+    format!("{} {}", instrument.exchange, instrument.symbol)
+}
+
+/// Hands what is read of captures to `out`.
+struct Follower<C, F> {
     ingest: Ingest,
-    rows: Rows,
+    out: C,
+    is_over: F,
     malformed: u64,
     /// The first line that had no effect, and why.
     first: Option<(Place, String)>,
+    last_recv_ns: i64,
 }
 
-impl CaptureReader for FeatureReader {
+impl<C: Crossing, F: Fn(&C) -> bool> CaptureReader for Follower<C, F> {
     fn is_done(&mut self, _records: u64) -> bool {
-        self.rows.error.is_some()
+        (self.is_over)(&self.out)
     }
 
     fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
         if let Some(symbol) = received.symbol {
             self.ingest.set_symbol(received.connection, symbol);
         }
-        self.ingest.advance(received.recv, &mut self.rows);
-        let taken = self.ingest.on_message(received.connection, received.message, &mut self.rows);
+        self.last_recv_ns = self.last_recv_ns.max(received.recv.0);
+        self.ingest.advance(received.recv, &mut self.out);
+        let taken = self.ingest.on_message(received.connection, received.message, &mut self.out);
         taken.map_err(|error| Reason { code: error.code(), text: error.to_string() })
     }
 

@@ -2,6 +2,7 @@
 
 use super::error::{StatisticsError, check_finite};
 use super::spans::{LabelSpans, SplitError};
+use crate::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// What a label says.
@@ -100,6 +101,22 @@ impl OwnedSamples {
             returns: &self.returns,
             weights: &self.weights,
             target: self.target,
+        }
+    }
+}
+
+impl From<&Dataset> for OwnedSamples {
+    /// The samples of a dataset; with a side in any of them the labels are meta-labels.
+    fn from(dataset: &Dataset) -> OwnedSamples {
+        let is_meta = dataset.side.iter().any(Option::is_some);
+        OwnedSamples {
+            features: (0..dataset.features.len()).map(|feature| dataset.column(feature).collect()).collect(),
+            events_ns: dataset.event_ns.clone(),
+            ends_ns: dataset.end_ns.clone(),
+            labels: dataset.label.iter().map(|label| f64::from(*label)).collect(),
+            returns: dataset.simple_return.clone(),
+            weights: dataset.weight.clone(),
+            target: if is_meta { Target::Meta } else { Target::Direction },
         }
     }
 }

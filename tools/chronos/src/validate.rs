@@ -1,0 +1,222 @@
+//! `chronos validate`.
+
+use crate::progress::bar;
+use crate::tables::listing;
+use anyhow::{Context, Result, bail};
+use chronos_research::dataset::read_dataset;
+use chronos_research::ledger::Ledger;
+use chronos_research::promotion::{Candidate, Gate, Verdict, judge};
+use chronos_research::validation::{
+    Backtest, Embargo, Model, OwnedSamples, Sizing, Splitter, Summary, Validation, ValidationPlan, baseline, validate,
+};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Arguments of `chronos validate`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  chronos exchange generate --seed 7 --seconds 300 --out market.gz
+  chronos dataset market.gz --bars volume:5 --horizon 20 --out data/volume-bars
+  chronos validate data/volume-bars --models majority,momentum=5,logistic=1,logistic=100 --cost 2 --out models/first
+  chronos validate data/volume-bars --splits walk-forward --train 300 --test 50
+
+One bet is held at a time, and every model is tried on the same bets. Each model is a trial in the ledger, whatever comes of it.")]
+pub(crate) struct Arguments {
+    /// Dataset that `chronos dataset` wrote
+    #[arg(value_name = "DATASET")]
+    dataset: PathBuf,
+    /// Models to try: majority, last-move, momentum=LABELS, logistic=L2; each is a trial
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "majority,last-move,momentum=5,logistic=1,logistic=100"
+    )]
+    models: Vec<String>,
+    /// How rows are split into training and test
+    #[arg(long, value_enum, default_value = "combinatorial")]
+    splits: Splits,
+    /// Folds
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    folds: usize,
+    /// Folds tested at once (combinatorial)
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    test_folds: usize,
+    /// Rows left out of training on both sides of a test, beyond those whose labels reach into it
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    purge: usize,
+    /// Rows left out of training after a test
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    embargo: usize,
+    /// Seconds left out of training after a test's last label ends
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    embargo_seconds: u32,
+    /// Rows trained on (walk-forward)
+    #[arg(long, value_name = "ROWS", default_value_t = 1_000)]
+    train: usize,
+    /// Rows tested at once (walk-forward)
+    #[arg(long, value_name = "ROWS", default_value_t = 200)]
+    test: usize,
+    /// Train on everything before a test, not on the last rows alone (walk-forward)
+    #[arg(long)]
+    expanding: bool,
+    /// Cost of trading one unit of notional once, basis points: fee, half the spread, slippage
+    #[arg(long, value_name = "BPS", default_value_t = 5.0)]
+    cost: f64,
+    /// A score has to be larger than this to take a position
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
+    threshold: f64,
+    /// Positions as large as the score, not all or nothing
+    #[arg(long)]
+    proportional: bool,
+    /// The same seed gives the same result
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder to write validation.json into: that of the model
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Folder of the trial ledger; every model tried is appended to it, whatever comes of it
+    #[arg(long, value_name = "DIR", default_value = "ledger")]
+    ledger: PathBuf,
+    /// Print what came of it as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Splits {
+    /// Every way to test some of the folds, purged: several histories
+    Combinatorial,
+    /// Each fold tested once, purged
+    KFold,
+    /// Train on the past, test on what follows
+    WalkForward,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if !arguments.cost.is_finite() || arguments.cost < 0.0 || !arguments.threshold.is_finite() {
+        bail!("a cost of {} bps and a threshold of {}: both are finite, the cost 0 or more", arguments.cost, arguments.threshold);
+    }
+    let models = arguments.models.iter().map(|name| baseline(name)).collect::<Result<Vec<Box<dyn Model>>, _>>()?;
+    let models: Vec<&dyn Model> = models.iter().map(Box::as_ref).collect();
+    let (dataset, manifest) = read_dataset(&arguments.dataset)?;
+    let rows = OwnedSamples::from(&dataset);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    let plan = ValidationPlan {
+        splitter: splitter(arguments),
+        backtest: Backtest {
+            cost_bps: arguments.cost,
+            threshold: arguments.threshold,
+            sizing: if arguments.proportional { Sizing::Proportional } else { Sizing::Unit },
+        },
+        seed: arguments.seed,
+        dataset_sha256: manifest.data.sha256,
+        time_ns: i64::try_from(now.as_nanos())?,
+        code: env!("CARGO_PKG_VERSION").into(),
+    };
+    let ledger = Ledger::in_folder(&arguments.ledger);
+    let bar = bar(0, "{bar:40} {pos}/{len} trainings  {eta} left");
+    let validation = validate(&rows.samples(), &models, &plan, &ledger, &|done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let validation = validation?;
+    if let Some(folder) = &arguments.out {
+        validation.write(folder)?;
+    }
+    let candidate = Candidate { validation: &validation, trained_on: &plan.dataset_sha256, promoted_with: None };
+    let verdict = judge(&candidate, &ledger.read()?, &Gate::default());
+    let summaries = validation.summaries()?;
+    if arguments.json {
+        let verdict = verdict.map_or_else(|error| json!({ "error": error.to_string() }), |verdict| json!(verdict));
+        let object = json!({ "rows": validation.rows, "bets": validation.times_ns.len(), "periods_per_year": validation.periods_per_year,
+            "configurations": summaries, "verdict": verdict, "ledger": validation.ledger });
+        println!("{}", serde_json::to_string_pretty(&object)?);
+        return Ok(());
+    }
+    print(&validation, &summaries);
+    match verdict {
+        Ok(verdict) => print_verdict(&verdict),
+        Err(error) => println!("no verdict: {error}"),
+    }
+    println!("{} entries in the ledger {}", validation.ledger.entries, arguments.ledger.display());
+    if let Some(folder) = &arguments.out {
+        println!("validation: {}", folder.join(chronos_research::validation::VALIDATION_FILE).display());
+    }
+    Ok(())
+}
+
+fn splitter(arguments: &Arguments) -> Splitter {
+    let embargo = Embargo { bars: arguments.embargo, time: i64::from(arguments.embargo_seconds) * 1_000_000_000 };
+    match arguments.splits {
+        Splits::Combinatorial => Splitter::CombinatorialPurged {
+            folds: arguments.folds,
+            test_folds: arguments.test_folds,
+            purge_bars: arguments.purge,
+            embargo,
+        },
+        Splits::KFold => Splitter::PurgedKFold { folds: arguments.folds, embargo },
+        Splits::WalkForward => Splitter::WalkForward {
+            train_rows: arguments.train,
+            test_rows: arguments.test,
+            purge_bars: arguments.purge,
+            expanding: arguments.expanding,
+        },
+    }
+}
+
+fn print(validation: &Validation, summaries: &[Summary]) {
+    let number = |value: f64| if value.is_finite() { format!("{value:.2}") } else { "n/a".into() };
+    let percent = |value: f64| if value.is_finite() { format!("{:.1} %", 100.0 * value) } else { "n/a".into() };
+    let row = |summary: &Summary| {
+        let sharpe =
+            summary.sharpe.map_or("n/a".into(), |sharpe| format!("{:.2} [{:.2}, {:.2}]", sharpe.estimate, sharpe.low, sharpe.high));
+        let lowest = summary.path_sharpes.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = summary.path_sharpes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        [
+            model_text(&summary.model),
+            sharpe,
+            format!("{lowest:.2} to {highest:.2}"),
+            summary.probabilistic_sharpe.map_or("n/a".into(), |probability| format!("{probability:.3}")),
+            percent(summary.annual_return),
+            percent(summary.maximum_drawdown),
+            percent(summary.hit_rate),
+            number(summary.annual_turnover),
+        ]
+    };
+    let head = ["Model", "Sharpe a year [95 %]", "Paths", "PSR", "Return a year", "Max drawdown", "Hits", "Turnover a year"];
+    print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6, 7]));
+    println!(
+        "{} rows, {} bets ({:.1} a year), {} paths; figures are those of the median path, net of {} bps",
+        validation.rows,
+        validation.times_ns.len(),
+        validation.periods_per_year,
+        validation.configurations.first().map_or(0, |configuration| configuration.paths.len()),
+        validation.backtest.cost_bps
+    );
+}
+
+/// `logistic l2=1`.
+fn model_text(model: &serde_json::Value) -> String {
+    let Some(fields) = model.as_object() else { return model.to_string() };
+    let kind = fields.get("kind").and_then(serde_json::Value::as_str).unwrap_or("model");
+    fields.iter().filter(|(name, _)| *name != "kind").fold(kind.to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
+}
+
+fn print_verdict(verdict: &Verdict) {
+    println!("best: {}", model_text(&verdict.model));
+    if let Some(pbo) = verdict.pbo {
+        println!("PBO {pbo:.3}");
+    }
+    if let Some(deflated) = verdict.deflated {
+        println!("DSR probability {:.4}, z {:.3}, over {} trials", deflated.probability, deflated.z, verdict.trials.count);
+    }
+    match verdict.is_promoted {
+        true => println!("the gate would let it pass"),
+        false => verdict.reasons.iter().for_each(|reason| println!("the gate would refuse it: {reason}")),
+    }
+}
