@@ -3,3 +3,5 @@
 //! From prices to a verdict: bars and series statistics, labels and their weights, cross-validation that does not leak, statistics
 //! that count every trial, boosted trees, and the gate a model passes before it may trade. The reference is the literature (López
 //! de Prado, *Advances in Financial Machine Learning*; Bailey and López de Prado) as the field's libraries compute it.
+
+pub mod trees;
