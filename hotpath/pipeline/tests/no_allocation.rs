@@ -2,6 +2,7 @@
 
 use chronos_coldpath::{ColdConfig, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_exchange::{GeneratorConfig, SimulatedVenue, SimulatedVenueConfig, generate};
+use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree};
 use chronos_inference::{NativeModel, StepSpec, StepWeights};
 use chronos_market::decode::Feed;
 use chronos_market::decode::split_capture_line;
@@ -10,7 +11,7 @@ use chronos_market::tick::TickConfig;
 use chronos_market::{
     Contract, Exchange, ExecutionReport, Frame, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Qty, Timestamp,
 };
-use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::decision::{MetaFilter, MetaModel, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::predictor::{Predictor, Scale};
 use chronos_pipeline::risk::RiskLimits;
@@ -78,6 +79,30 @@ fn predictor() -> Predictor {
     Predictor::new(Box::new(NativeModel::new(&StepWeights::untrained(&spec, 1))), scales)
 }
 
+/// Lets sales through and most purchases not, by features and side.
+fn meta_model() -> MetaModel {
+    let features: Vec<usize> = (0..registry().len()).collect();
+    let split = |feature, threshold, left, right| {
+        Node::split(Split { feature, threshold, missing_left: true, zero_is_missing: false, left, right, gain: 1.0 }, 1.0)
+    };
+    let nodes = vec![
+        split(features.len(), 0.0, 1, 2),
+        Node::leaf(2.0, 1.0),
+        split(0, 0.0, 3, 4),
+        Node::leaf(2.0, 1.0),
+        Node::leaf(-2.0, 1.0),
+    ];
+    let parts = ForestParts {
+        link: Link::Logistic { slope: 1.0 },
+        precision: Precision::Single,
+        features: features.len() + 2,
+        feature_names: Vec::new(),
+        base_margins: vec![0.0],
+        trees: vec![Tree { output: 0, root: 0, nodes }],
+    };
+    MetaModel::new(Forest::new(parts).unwrap(), Calibration::Platt { a: -1.0, b: 0.0 }, features, 0.65).unwrap()
+}
+
 #[test]
 fn a_warm_session_allocates_nothing() {
     let before = CALLS.with(Cell::get);
@@ -100,7 +125,10 @@ fn a_warm_session_allocates_nothing() {
     let trade = Trade::new(
         &instruments,
         TradeConfig { session: 1, limits: RiskLimits::default(), windows, is_recording: true },
-        ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
+        MetaFilter::new(
+            ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
+            Some(meta_model()),
+        ),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
         Some(MappedJournal::create(&folder.path().join("journal.bin"), 16 << 20).unwrap()),
@@ -135,6 +163,8 @@ fn a_warm_session_allocates_nothing() {
     let counters = trade.counters();
     assert!(counters.orders > 10 && trade.account().fills() > 10, "too little happened: {counters:?}");
     assert!(counters.inferences > 1_000 && counters.parameters > 10, "too little happened: {counters:?}");
+    let judged = trade.strategy().counters();
+    assert!(judged.taken > 5 && judged.filtered > 5, "too little was judged: {judged:?}");
     assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 10 && mismatched == 0));
     if let Some((place, calls)) = first {
         panic!("{calls} calls of the allocator at message {place}: {}", String::from_utf8_lossy(&messages[place].1));

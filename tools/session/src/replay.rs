@@ -1,17 +1,17 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayStrategy, ReplayTrade, assemble};
 use crate::capture::{Capture, CaptureError, CaptureItem, Place, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
+use crate::meta::MetaDirectory;
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{BookChecks, InstrumentReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
 use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
-use chronos_pipeline::decision::ThresholdStrategy;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
@@ -117,6 +117,10 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     config.validate()?;
     let mut capture = Capture::open(&options.paths, config)?;
     let model = ChosenModel::of(config)?;
+    let meta = match config.model.meta.as_str() {
+        "none" => None,
+        folder => Some(MetaDirectory::open(folder.as_ref())?),
+    };
     let mut notices = Vec::new();
     let is_split = config.topology.mode == "split";
     let waiting = Waiting::for_threads(if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 });
@@ -139,8 +143,12 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
-    let options_of_groups =
-        AssemblyOptions { verify: options.verify, record: options.record.as_deref(), cold_delay: options.cold_delay };
+    let options_of_groups = AssemblyOptions {
+        meta: meta.as_ref(),
+        verify: options.verify,
+        record: options.record.as_deref(),
+        cold_delay: options.cold_delay,
+    };
     let Assembly { ingest, trade, cold, mut quarantine, engine } =
         assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options_of_groups)?;
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
@@ -182,6 +190,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ChosenModel::Untrained(..) => "untrained".into(),
         ChosenModel::Directory(_) => config.model.path.clone(),
     };
+    report.meta = meta.map(|meta| MetaReport::new(config.model.meta.clone(), &meta, trade.strategy().counters()));
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
@@ -208,8 +217,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
 
 /// The chosen topology over the groups of a replay.
 enum Driver {
-    Fused(Box<Fused<ThresholdStrategy, SimulatedVenue, Series>>),
-    Split(Box<Split<ThresholdStrategy, SimulatedVenue, Series>>),
+    Fused(Box<Fused<ReplayStrategy, SimulatedVenue, Series>>),
+    Split(Box<Split<ReplayStrategy, SimulatedVenue, Series>>),
 }
 
 impl Driver {
@@ -345,6 +354,7 @@ fn report(
         wall_s,
         latency_ns: BTreeMap::new(),
         model: String::new(),
+        meta: None,
         sources: capture.files.iter().map(source_report).collect(),
         instruments: Vec::new(),
         ignored: ingested.ignored,

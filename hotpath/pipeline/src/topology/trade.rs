@@ -379,6 +379,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         &self.latencies
     }
 
+    /// The strategy.
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
     /// The observer.
     pub fn observer(&self) -> &O {
         &self.observer
