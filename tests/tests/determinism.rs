@@ -1,10 +1,13 @@
 //! One input, one digest: whatever the topology, the packing, the scheduler, the recording. And another model, another digest.
 
 use chronos_exchange::{GeneratorConfig, generate_file};
+use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree};
 use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
 use chronos_market::features::registry;
+use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
 use chronos_pipeline::journal::{RecordKind, read_record};
 use chronos_session::config::Config;
+use chronos_session::meta::{MetaDirectory, MetaParts};
 use chronos_session::model::ModelDirectory;
 use chronos_session::report::Report;
 use chronos_session::{ReplayOptions, replay};
@@ -171,6 +174,45 @@ fn recording_changes_nothing_and_the_journal_holds_what_the_digest_covers() {
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, recorded.digest);
     assert!(!parquet_files(&record).is_empty(), "no Parquet in {}", record.display());
+}
+
+/// A meta model that likes sales: 0.88 for them, 0.27 for purchases, whatever the market is.
+fn write_meta(folder: &Path, threshold: f64) {
+    let split = Split { feature: 1, threshold: 0.0, missing_left: true, zero_is_missing: false, left: 1, right: 2, gain: 1.0 };
+    let forest = Forest::new(ForestParts {
+        link: Link::Logistic { slope: 1.0 },
+        precision: Precision::Single,
+        features: 3,
+        feature_names: [registry()[0].name, PRIMARY_SIDE, PRIMARY_STRENGTH].map(str::to_owned).to_vec(),
+        base_margins: vec![0.0],
+        trees: vec![Tree { output: 0, root: 0, nodes: vec![Node::split(split, 2.0), Node::leaf(2.0, 1.0), Node::leaf(-1.0, 1.0)] }],
+    });
+    let parts = MetaParts { name: "test", forest: &forest.unwrap(), calibration: &Calibration::None, threshold, data_sha256: "" };
+    MetaDirectory::create(folder, &parts).unwrap();
+}
+
+#[test]
+fn a_meta_model_takes_some_orders_and_drops_the_others_in_both_topologies() {
+    let fixture = Fixture::get();
+    let replayed_with = |name: &str, threshold: f64, mode: &str| {
+        let folder = fixture.folder.path().join(name);
+        if !folder.exists() {
+            write_meta(&folder, threshold);
+        }
+        let mut options = fixture.options();
+        options.config.model.meta = folder.display().to_string();
+        options.config.topology.mode = mode.into();
+        let report = replayed(&options);
+        (report.meta.clone().unwrap(), report)
+    };
+    let (meta, fused) = replayed_with("meta", 0.65, "fused");
+    assert!(meta.taken > 5 && meta.filtered > 5, "{meta:?}");
+    assert!(fused.orders < fixture.base.orders && fused.digest != fixture.base.digest);
+    let (split_meta, split) = replayed_with("meta", 0.65, "split");
+    assert_eq!((split_meta, split.digest), (meta, fused.digest));
+    let (meta, none) = replayed_with("meta-strict", 0.95, "fused");
+    assert_eq!((meta.taken, none.orders, none.fills), (0, 0, 0));
+    assert!(fixture.base.meta.is_none());
 }
 
 fn parquet_files(folder: &Path) -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! One step of the model: the step graph, its ONNX form, tract and the native kernel.
+//! One step of the model: the step graph, its ONNX form, tract and the native kernel; and ensembles of decision trees.
 //!
 //! A [`StepModel`] is asked at each decision tick. It remembers through its state: at each tick it sees the features of that tick,
 //! the time since the one before and the regime, and predicts. A [`StepSpec`] says how large a model is, [`StepWeights`] hold its
@@ -17,6 +17,8 @@
 //! # Ok::<(), chronos_inference::InferenceError>(())
 //! ```
 //!
+//! [`trees`] scores ensembles of decision trees, XGBoost's, LightGBM's and our own.
+//!
 //! # The step graph
 //!
 #![doc = include_str!("step_graph.md")]
@@ -31,6 +33,7 @@ mod onnx;
 mod spec;
 mod step;
 mod tract;
+pub mod trees;
 mod weights;
 
 pub use graph::OPSET;

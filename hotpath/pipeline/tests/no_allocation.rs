@@ -2,10 +2,11 @@
 
 use chronos_coldpath::{ColdConfig, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
-use chronos_market::features::FeatureConfig;
+use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree};
+use chronos_market::features::{FeatureConfig, registry};
 use chronos_market::tick::TickConfig;
 use chronos_market::{ExecutionReport, Frame, PRICE_SCALE};
-use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::decision::{MetaFilter, MetaModel, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{
@@ -57,6 +58,30 @@ fn every_limit() -> RiskLimits {
     }
 }
 
+/// Lets sales through and most purchases not, by features and side.
+fn meta_model() -> MetaModel {
+    let features: Vec<usize> = (0..registry().len()).collect();
+    let split = |feature, threshold, left, right| {
+        Node::split(Split { feature, threshold, missing_left: true, zero_is_missing: false, left, right, gain: 1.0 }, 1.0)
+    };
+    let nodes = vec![
+        split(features.len(), 0.0, 1, 2),
+        Node::leaf(2.0, 1.0),
+        split(0, 0.0, 3, 4),
+        Node::leaf(2.0, 1.0),
+        Node::leaf(-2.0, 1.0),
+    ];
+    let parts = ForestParts {
+        link: Link::Logistic { slope: 1.0 },
+        precision: Precision::Single,
+        features: features.len() + 2,
+        feature_names: Vec::new(),
+        base_margins: vec![0.0],
+        trees: vec![Tree { output: 0, root: 0, nodes }],
+    };
+    MetaModel::new(Forest::new(parts).unwrap(), Calibration::Platt { a: -1.0, b: 0.0 }, features, 0.65).unwrap()
+}
+
 #[test]
 fn a_warm_session_allocates_nothing() {
     let instruments = [instrument()];
@@ -69,7 +94,10 @@ fn a_warm_session_allocates_nothing() {
     let trade = Trade::new(
         &instruments,
         TradeConfig { session: 1, limits: every_limit(), windows, is_recording: true, back_pressure: BackPressure::default() },
-        ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
+        MetaFilter::new(
+            ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
+            Some(meta_model()),
+        ),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
         Some(MappedJournal::create(&folder.path().join("journal.bin"), 16 << 20).unwrap()),
@@ -98,6 +126,8 @@ fn a_warm_session_allocates_nothing() {
     let counters = trade.counters();
     assert!(counters.orders > 10 && trade.account().fills() > 10, "too little happened: {counters:?}");
     assert!(counters.inferences > 1_000 && counters.parameters > 10, "too little happened: {counters:?}");
+    let judged = trade.strategy().counters();
+    assert!(judged.taken > 5 && judged.filtered > 5, "too little was judged: {judged:?}");
     assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 10 && mismatched == 0));
     if let Some((place, calls)) = first {
         panic!("{calls} calls of the allocator at message {place}: {}", String::from_utf8_lossy(&messages[place].1));

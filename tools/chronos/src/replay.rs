@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Model folder, `untrained` (made from the seed) or `none` (no inference) [default: untrained]
     #[arg(long, value_name = "DIR|untrained|none")]
     model: Option<String>,
+    /// Folder of a meta model, which judges each order that would open a position; `none` for none [default: none]
+    #[arg(long, value_name = "DIR|none")]
+    meta: Option<String>,
     /// What runs the model [default: auto, which is native where it knows the graph]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
@@ -212,6 +215,9 @@ fn config(arguments: &Arguments) -> Result<Config> {
     };
     if let Some(model) = &arguments.model {
         config.model.path.clone_from(model);
+    }
+    if let Some(meta) = &arguments.meta {
+        config.model.meta.clone_from(meta);
     }
     if let Some(engine) = arguments.engine {
         config.model.engine = match engine {

@@ -33,6 +33,9 @@ fn render_in(report: &Report, width: u16) -> String {
         Some(sha256) => format!("{}, {sha256}", report.model),
         None => report.model.clone(),
     };
+    if let Some(meta) = &report.meta {
+        summary.push_str(&format!("meta {}, from {}, {}\n", meta.model, decimal(meta.threshold, 2), meta.sha256));
+    }
     summary.push_str(&format!("model {model}\nconfig {}\ndigest {}\n", report.config_hash, report.digest));
     for notice in &report.notices {
         summary.push_str(&format!("note: {notice}\n"));
@@ -86,6 +89,13 @@ fn counts(report: &Report) -> Option<Table> {
         pair("refused by risk", report.rejects.values().sum()),
     ];
     trading.extend(named("refused,", &report.rejects));
+    if let Some(meta) = &report.meta {
+        trading.extend([
+            pair("meta: taken", meta.taken),
+            pair("meta: filtered", meta.filtered),
+            pair("meta: too small", meta.too_small),
+        ]);
+    }
     let rows = (0..market.len().max(trading.len())).map(|place| {
         let (left, right) = (market.get(place).cloned().unwrap_or_default(), trading.get(place).cloned().unwrap_or_default());
         [left.0, left.1, right.0, right.1]
@@ -133,7 +143,7 @@ fn wire_counts(wire: &WireReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chronos_session::report::{BookChecks, LatencySummary, SCHEMA};
+    use chronos_session::report::{BookChecks, LatencySummary, MetaReport, SCHEMA};
 
     fn report() -> Report {
         let summary = LatencySummary { count: 1_204_331, p50: 842, p99: 12_340, p999: 99_960, max: 4_000_000 };
@@ -165,6 +175,14 @@ mod tests {
             wall_s: 1.164,
             latency_ns: BTreeMap::from([("tick_to_trade", summary), ("decode", summary), ("risk", LatencySummary::default())]),
             model: "untrained".into(),
+            meta: Some(MetaReport {
+                model: "models/meta".into(),
+                sha256: "3e".repeat(32),
+                threshold: 0.65,
+                taken: 161,
+                filtered: 1_043,
+                too_small: 0,
+            }),
             sources: vec![SourceReport {
                 path: "/data/captures/of/a/long/name/binance/usdm_btcusdt_20240808.gz".into(),
                 format: "binance",
@@ -199,6 +217,7 @@ mod tests {
         assert_eq!(fields(&summary, "books mismatched"), ["books mismatched", "0", "refused by risk", "1,043"]);
         assert_eq!(fields(&summary, "books crossed"), ["books crossed", "0", "refused, open orders", "1,031"]);
         assert!(!summary.contains("refused, stale"));
+        assert!(summary.contains("meta: filtered") && summary.contains("meta models/meta, from 0.65"), "{summary}");
         assert_eq!(fields(&summary, "regime"), ["regime high volatility", "3"]);
         assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
         assert!(summary.contains("note: model: untrained\n"));

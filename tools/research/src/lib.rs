@@ -13,6 +13,7 @@ pub mod labels;
 pub mod ledger;
 pub mod promotion;
 pub mod statistics;
+pub mod trees;
 pub mod validation;
 pub mod weights;
 mod whole_file;

@@ -1,27 +1,32 @@
 //! The parts of a session, made from its configuration: what a replay runs and a bench measures.
 
 use crate::config::Config;
+use crate::meta::MetaDirectory;
 use crate::model::ChosenModel;
 use crate::replay::SessionError;
 use crate::series::Series;
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RecordConfig, RegimeConfig, cold_links};
 use chronos_exchange::SimulatedVenue;
 use chronos_market::Instrument;
-use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
+use chronos_pipeline::decision::{MetaFilter, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::MappedJournal;
 use chronos_pipeline::predictor::Predictor;
 use chronos_pipeline::topology::{BackPressure, ColdLink, Fused, Ingest, IngestConfig, Source, Trade, TradeConfig, Waiting};
 use std::path::Path;
 
+/// The strategy of a replay.
+pub type ReplayStrategy = MetaFilter<ThresholdStrategy>;
 /// The trade group of a replay.
-pub type ReplayTrade = Trade<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>;
+pub type ReplayTrade = Trade<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>;
 /// Both groups of a replay on one thread.
-pub type ReplayFused = Fused<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>;
+pub type ReplayFused = Fused<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>;
 
 /// What an assembly is asked for beside its configuration.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct AssemblyOptions<'a> {
+    /// Judge what the strategy opens by this model.
+    pub meta: Option<&'a MetaDirectory>,
     /// Compare books with every quote at an equal update id.
     pub verify: bool,
     /// Record to this folder.
@@ -89,7 +94,7 @@ pub fn assemble(
             is_recording: options.record.is_some(),
             back_pressure: options.back_pressure,
         },
-        ThresholdStrategy::new(threshold),
+        MetaFilter::new(ThresholdStrategy::new(threshold), options.meta.map(|meta| meta.model.clone())),
         WiredVenue::new(SimulatedVenue::new(config.venue(), instruments)?),
         predictors,
         journal,

@@ -154,6 +154,8 @@ pub struct ModelSection {
     pub engine: String,
     /// Seed of the untrained model.
     pub seed: u64,
+    /// A folder of a meta model, which judges what the strategy opens, or `none`.
+    pub meta: String,
 }
 
 /// `[decision]`: the threshold strategy.
@@ -248,7 +250,7 @@ impl Default for TickSection {
 
 impl Default for ModelSection {
     fn default() -> Self {
-        ModelSection { path: "untrained".into(), engine: "auto".into(), seed: 1 }
+        ModelSection { path: "untrained".into(), engine: "auto".into(), seed: 1, meta: "none".into() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A session from files to a report.
 //!
-//! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
+//! [`config`] reads and checks the configuration, [`model`] and [`meta`] the model directories, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`]
 //! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running
 //! anything, and the [`doctor`] looks at the host.
@@ -14,6 +14,7 @@ pub mod features;
 pub mod format;
 pub mod html;
 pub mod inspect;
+pub mod meta;
 pub mod model;
 mod replay;
 pub mod report;

@@ -7,6 +7,7 @@
 use crate::config::Config;
 use crate::evidence;
 use crate::format::sha256_hex;
+use chronos_inference::trees::ForestError;
 use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
 use chronos_market::features::{features_hash, index_of, registry};
 use chronos_market::tick::TickConfig;
@@ -20,7 +21,7 @@ const FORMAT: u32 = 1;
 /// Name of the model's file.
 const MODEL_FILE: &str = "model.onnx";
 /// Name of the manifest's file.
-const MANIFEST_FILE: &str = "manifest.toml";
+pub(crate) const MANIFEST_FILE: &str = "manifest.toml";
 /// Key of the ONNX metadata that holds the hash of the feature list.
 const HASH_KEY: &str = "chronos.features_hash";
 
@@ -152,6 +153,14 @@ pub enum ModelError {
     /// The model file was refused.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The file of a forest was refused, or cannot hold it.
+    #[error("{path}: {source}", path = path.display())]
+    Forest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ForestError,
+    },
 }
 
 /// A model directory that was found good.
@@ -177,15 +186,7 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError`] where the folder holds a model already or cannot be written.
     pub fn create(folder: &Path, weights: &StepWeights, name: &str) -> Result<ModelDirectory, ModelError> {
-        let io_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| ModelError::Io { path, source, remedy: "" }
-        };
-        std::fs::create_dir_all(folder).map_err(io_error(folder))?;
-        let (model_path, manifest_path) = (folder.join(MODEL_FILE), folder.join(MANIFEST_FILE));
-        if model_path.exists() || manifest_path.exists() {
-            return Err(ModelError::Exists { path: folder.to_owned() });
-        }
+        create_folder(folder, MODEL_FILE)?;
         let names: Vec<String> = registry().iter().map(|feature| feature.name.to_owned()).collect();
         let versions: Vec<u16> = registry().iter().map(|feature| feature.version).collect();
         let hash = list_hash(&names, &versions);
@@ -202,10 +203,11 @@ impl ModelDirectory {
             data: DataEntry { sha256: String::new() },
             evidence: toml::Table::new(),
         };
+        let manifest_path = folder.join(MANIFEST_FILE);
         let text = toml::to_string(&manifest)
             .map_err(|error| ModelError::Manifest { path: manifest_path.clone(), message: error.to_string() })?;
-        std::fs::write(&model_path, onnx).map_err(io_error(&model_path))?;
-        std::fs::write(&manifest_path, text).map_err(io_error(&manifest_path))?;
+        write_file(&folder.join(MODEL_FILE), &onnx)?;
+        write_file(&manifest_path, text.as_bytes())?;
         Ok(ModelDirectory { folder: folder.to_owned(), manifest })
     }
 
@@ -216,12 +218,8 @@ impl ModelDirectory {
     pub fn open(folder: &Path) -> Result<ModelDirectory, ModelError> {
         let manifest_path = folder.join(MANIFEST_FILE);
         let refuse = |message: String| ModelError::Manifest { path: manifest_path.clone(), message };
-        let text = std::fs::read_to_string(&manifest_path).map_err(|source| ModelError::Io {
-            path: manifest_path.clone(),
-            source,
-            remedy: "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one",
-        })?;
-        let manifest: Manifest = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        let manifest: Manifest =
+            read_manifest(folder, "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one")?;
         check(&manifest).map_err(refuse)?;
         evidence::check(&manifest, folder).map_err(refuse)?;
         let model_path = folder.join(MODEL_FILE);
@@ -350,25 +348,8 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if manifest.format != FORMAT {
         return Err(format!("format {} is not known to this build, which reads {FORMAT}", manifest.format));
     }
-    let FeaturesEntry { hash, names, versions } = &manifest.features;
-    if names.is_empty() || names.len() != versions.len() {
-        return Err("[features] needs as many versions as names, and at least one".into());
-    }
-    for (name, version) in names.iter().zip(versions) {
-        match index_of(name).and_then(|place| registry().get(place)) {
-            None => return Err(format!("feature `{name}` is not in this build's registry (`chronos features list` will show it)")),
-            Some(known) if known.version != *version => {
-                return Err(format!(
-                    "feature `{name}` is version {version} in the model and {} here; train again, or use the build it was trained with",
-                    known.version
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    if list_hash(names, versions) != *hash {
-        return Err("the feature list was changed or permuted since the model was exported (its hash differs); export again".into());
-    }
+    check_features(&manifest.features)?;
+    let names = &manifest.features.names;
     let scaler = &manifest.scaler;
     if scaler.mean.len() != names.len() || scaler.std.len() != names.len() {
         return Err("[scaler] needs one mean and one std for each feature".into());
@@ -389,7 +370,51 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     }
 }
 
-fn list_hash(names: &[String], versions: &[u16]) -> String {
+/// Makes a folder for a model file of this name and its manifest.
+pub(crate) fn create_folder(folder: &Path, model_file: &str) -> Result<(), ModelError> {
+    std::fs::create_dir_all(folder).map_err(|source| ModelError::Io { path: folder.to_owned(), source, remedy: "" })?;
+    if folder.join(model_file).exists() || folder.join(MANIFEST_FILE).exists() {
+        return Err(ModelError::Exists { path: folder.to_owned() });
+    }
+    Ok(())
+}
+
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    std::fs::write(path, bytes).map_err(|source| ModelError::Io { path: path.to_owned(), source, remedy: "" })
+}
+
+/// The manifest of a folder; `remedy` is said where there is none.
+pub(crate) fn read_manifest<T: serde::de::DeserializeOwned>(folder: &Path, remedy: &'static str) -> Result<T, ModelError> {
+    let path = folder.join(MANIFEST_FILE);
+    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source, remedy })?;
+    toml::from_str(&text).map_err(|error| ModelError::Manifest { path, message: error.to_string() })
+}
+
+/// Whether this build's registry has these features in these versions, in this order.
+pub(crate) fn check_features(features: &FeaturesEntry) -> Result<(), String> {
+    let FeaturesEntry { hash, names, versions } = features;
+    if names.is_empty() || names.len() != versions.len() {
+        return Err("[features] needs as many versions as names, and at least one".into());
+    }
+    for (name, version) in names.iter().zip(versions) {
+        match index_of(name).and_then(|place| registry().get(place)) {
+            None => return Err(format!("feature `{name}` is not in this build's registry (`chronos features list` will show it)")),
+            Some(known) if known.version != *version => {
+                return Err(format!(
+                    "feature `{name}` is version {version} in the model and {} here; train again, or use the build it was trained with",
+                    known.version
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    if list_hash(names, versions) != *hash {
+        return Err("the feature list was changed or permuted since the model was exported (its hash differs); export again".into());
+    }
+    Ok(())
+}
+
+pub(crate) fn list_hash(names: &[String], versions: &[u16]) -> String {
     let list: Vec<(&str, u16)> = names.iter().map(String::as_str).zip(versions.iter().copied()).collect();
     features_hash(&list)
 }

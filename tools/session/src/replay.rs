@@ -1,11 +1,12 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, assemble};
 use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
+use crate::meta::MetaDirectory;
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{BookChecks, InstrumentReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use crate::warm_up::WarmUp;
 use crate::wire::{self, WireError, WireOptions, WireReport};
@@ -14,7 +15,6 @@ use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
 use chronos_exchange::{SimulatedVenue, VenueConfigError};
 use chronos_market::decode::{Feed, LinkType};
 use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
-use chronos_pipeline::decision::ThresholdStrategy;
 use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
@@ -155,6 +155,10 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     }
     let mut capture = Capture::open(&options.paths, config)?;
     let model = ChosenModel::of(config)?;
+    let meta = match config.model.meta.as_str() {
+        "none" => None,
+        folder => Some(MetaDirectory::open(folder.as_ref())?),
+    };
     let mut notices = Vec::new();
     let is_split = config.topology.mode == "split";
     let threads = if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 };
@@ -182,6 +186,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
     let options_of_groups = AssemblyOptions {
+        meta: meta.as_ref(),
         verify: options.verify,
         record: options.record.as_deref(),
         cold_delay: options.cold_delay,
@@ -240,6 +245,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ChosenModel::Untrained(..) => "untrained".into(),
         ChosenModel::Directory(_) => config.model.path.clone(),
     };
+    report.meta = meta.map(|meta| MetaReport::new(config.model.meta.clone(), &meta, trade.strategy().counters()));
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
@@ -262,39 +268,6 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     }
     finish_report(&mut report, &cold, notices, &capture, &counted);
     Ok(Replayed { report, series, latency_curves: latency_curves(&latencies) })
-}
-
-/// Plays a capture from its files.
-fn play(
-    capture: &mut Capture,
-    limit: u64,
-    driver: &mut Driver,
-    counted: &mut Counted,
-    quarantine: &mut rtrb::Producer<u8>,
-    progress: &mut dyn FnMut(Progress),
-) {
-    while counted.lines < limit && !driver.has_stopped() {
-        if counted.lines.is_multiple_of(PROGRESS_LINES) {
-            progress(Progress::of(capture, counted.lines));
-        }
-        let Some(item) = capture.next() else { break };
-        counted.lines += 1;
-        let broken = match item {
-            CaptureItem::Message { connection, recv, symbol, message, place } => {
-                if let Some(symbol) = symbol {
-                    driver.set_symbol(connection, symbol);
-                }
-                match driver.on_message(connection, recv, message) {
-                    Ok(()) => continue,
-                    Err(error) => Broken { place, recv, raw: message, code: error.code(), reason: error.to_string() },
-                }
-            }
-            CaptureItem::Broken { error, raw, place } => {
-                Broken { place, recv: Timestamp(0), raw, code: error.code(), reason: error.to_string() }
-            }
-        };
-        counted.note(&broken, quarantine);
-    }
 }
 
 /// Plays a capture through sockets and gives it back.
@@ -331,7 +304,7 @@ fn datagram_sources(capture: &Capture) -> Vec<Source> {
 /// The chosen topology over the groups of a replay.
 enum Driver {
     Fused(Box<ReplayFused>),
-    Split(Box<Split<ThresholdStrategy, WiredVenue<SimulatedVenue>, Series>>),
+    Split(Box<Split<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>>),
 }
 
 impl Driver {
@@ -517,6 +490,7 @@ fn report(
         wall_s,
         latency_ns: BTreeMap::new(),
         model: String::new(),
+        meta: None,
         sources: capture.files.iter().map(source_report).collect(),
         instruments: Vec::new(),
         ignored: ingested.ignored,

@@ -1,6 +1,11 @@
 //! What a session did, as one object: printed as JSON, as tables, or drawn as HTML.
 
+<<<<<<< HEAD
 use crate::wire::WireReport;
+=======
+use crate::meta::MetaDirectory;
+use chronos_pipeline::decision::MetaCounters;
+>>>>>>> trees
 use chronos_pipeline::latency::{Latencies, Stage};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -66,6 +71,8 @@ pub struct Report {
     pub latency_ns: BTreeMap<&'static str, LatencySummary>,
     /// What the model is: `untrained`, `none`, or its folder.
     pub model: String,
+    /// What the meta model made of the orders that would have opened a position; absent without one.
+    pub meta: Option<MetaReport>,
     /// The files, in the order they were read within their connection.
     pub sources: Vec<SourceReport>,
     /// The instruments.
@@ -89,6 +96,36 @@ impl Report {
     /// Latency by stage, in the order of [`Stage::ALL`].
     pub fn stages(&self) -> impl Iterator<Item = (Stage, LatencySummary)> {
         Stage::ALL.into_iter().filter_map(|stage| self.latency_ns.get(stage.name()).map(|summary| (stage, *summary)))
+    }
+}
+
+/// What a meta model made of the orders that would have opened a position.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct MetaReport {
+    /// Its folder.
+    pub model: String,
+    /// SHA-256 of its `meta.json`.
+    pub sha256: String,
+    /// Probability below which a decision is neutral.
+    pub threshold: f64,
+    /// Orders sent on, at their size times the probability.
+    pub taken: u64,
+    /// Orders dropped because the probability was below the threshold.
+    pub filtered: u64,
+    /// Orders dropped because their size times the probability was less than a lot.
+    pub too_small: u64,
+}
+
+impl MetaReport {
+    pub(crate) fn new(folder: String, meta: &MetaDirectory, counters: MetaCounters) -> MetaReport {
+        MetaReport {
+            model: folder,
+            sha256: meta.manifest.meta.sha256.clone(),
+            threshold: meta.manifest.decision.threshold,
+            taken: counters.taken,
+            filtered: counters.filtered,
+            too_small: counters.too_small,
+        }
     }
 }
 

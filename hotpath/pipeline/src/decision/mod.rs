@@ -1,7 +1,9 @@
-//! From what is known to what is wanted: the strategy seam, and the strategy that ships.
+//! From what is known to what is wanted: the strategy seam, the strategy that ships, and the filter that judges what it opens.
 
+mod meta;
 mod threshold;
 
+pub use meta::{META_THRESHOLD, MetaCounters, MetaError, MetaFilter, MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH};
 pub use threshold::{ThresholdConfig, ThresholdStrategy};
 
 use crate::account::AccountView;
@@ -230,6 +232,17 @@ impl OrderBuffer {
     /// Signals counted so far.
     pub fn signals(&self) -> u64 {
         self.signals
+    }
+
+    /// Lets `keep` change each intent from place `first` on, and drops those for which it says no.
+    #[inline]
+    pub(super) fn retain_from(&mut self, first: usize, mut keep: impl FnMut(&mut Intent) -> bool) {
+        let mut place = 0;
+        self.intents.retain_mut(|intent| {
+            let is_earlier = place < first;
+            place += 1;
+            is_earlier || keep(intent)
+        });
     }
 
     /// Empties the lists; the counts stay.

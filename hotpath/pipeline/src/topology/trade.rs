@@ -459,6 +459,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         &mut self.venue
     }
 
+    /// The strategy.
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
     /// The observer.
     pub fn observer(&self) -> &O {
         &self.observer

@@ -406,6 +406,7 @@ mod tests {
             wall_s: 1.164,
             latency_ns: summarise(latencies),
             model: "untrained".into(),
+            meta: None,
             sources: vec![SourceReport {
                 path: format!("captures/{symbol}.gz"),
                 format: "binance",
