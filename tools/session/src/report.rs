@@ -1,11 +1,8 @@
 //! What a session did, as one object: printed as JSON, as tables, or drawn as HTML.
 
-<<<<<<< HEAD
-use crate::wire::WireReport;
-=======
 use crate::meta::MetaDirectory;
+use crate::wire::WireReport;
 use chronos_pipeline::decision::MetaCounters;
->>>>>>> trees
 use chronos_pipeline::latency::{Latencies, Stage};
 use hdrhistogram::Histogram;
 use serde::Serialize;
