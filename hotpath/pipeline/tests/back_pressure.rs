@@ -61,7 +61,9 @@ struct Gated {
 
 impl Strategy for Gated {
     fn on_input(&mut self, now: Timestamp, input: Input<'_>, view: &AccountView<'_>, out: &mut OrderBuffer) {
-        if let (Input::Decision(..), Some(gate)) = (input, self.gate.take()) {
+        if let Input::Decision(..) = input
+            && let Some(gate) = self.gate.take()
+        {
             gate.stand();
         }
         self.inner.on_input(now, input, view, out);
@@ -178,7 +180,7 @@ impl Crossing for Told {
 
 fn running_cold() -> (ColdLink, ColdHandle, rtrb::Producer<u8>) {
     let (ends, links) = cold_links(RECORDS_CAPACITY);
-    let regime = RegimeConfig { window_ns: WINDOWS.window_ns, ..RegimeConfig::default() };
+    let regime = RegimeConfig { window_ns: WINDOWS.window_ns, sampling_ns: WINDOWS.window_ns / 10, ..RegimeConfig::default() };
     let handle = ColdPath::start(ColdConfig { regime, ..ColdConfig::default() }, links).unwrap();
     let link = ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park };
     (link, handle, ends.quarantine)
@@ -284,7 +286,8 @@ fn a_full_ring_makes_ingest_wait() {
         for (recv, message) in &market.messages {
             split.on_message(0, *recv, message).unwrap();
         }
-        taken.send(()).unwrap();
+        // The other side may have seen what it wanted and be gone.
+        let _ = taken.send(());
         split.finish().unwrap().1
     });
     assert!(trade.observer().frames.len() > 1_024, "too few frames to fill the ring");
@@ -398,7 +401,8 @@ fn snapshot(events: &[MarketEvent]) -> Vec<u8> {
         let levels: Vec<String> = side.iter().map(|(price, qty)| format!("[\"{price}\",\"{qty}\"]")).collect();
         levels.join(",")
     });
-    format!("{{\"lastUpdateId\":{last_id},\"E\":1,\"T\":1,\"bids\":[{bids}],\"asks\":[{asks}]}}").into_bytes()
+    format!("{{\"lastUpdateId\":{last_id},\"E\":1700000000000,\"T\":1700000000000,\"bids\":[{bids}],\"asks\":[{asks}]}}")
+        .into_bytes()
 }
 
 #[test]
@@ -411,7 +415,7 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
     }
     let (ingest, trade) = fused.finish();
     let counters = trade.counters();
-    assert!(counters.telemetry_dropped > 10_000 && counters.orders > 5 && trade.error().is_none(), "{counters:?}");
+    assert!(counters.telemetry_dropped > 10 * 512 && counters.orders > 5 && trade.error().is_none(), "{counters:?}");
     assert_eq!((counters.parameters, counters.frames_skipped), (0, 0));
     // Of what parameters are made from, the last eighth of the ring had room for so much, in spite of all the telemetry.
     let kept = cold.records.slots();
@@ -427,14 +431,14 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
 #[test]
 fn samples_and_window_ends_find_room_where_telemetry_does_not() {
     let market = Market::new(4, 1);
-    let (link, mut cold) = cold_by_hand(8_192);
+    let (link, mut cold) = cold_by_hand(4_096);
     let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
     for (recv, message) in &market.messages {
         fused.on_message(0, *recv, message).unwrap();
     }
     let (_, trade) = fused.finish();
     let counters = trade.counters();
-    assert!(counters.telemetry_dropped > 0 && counters.inferences < 1_024, "{counters:?}");
+    assert!(counters.telemetry_dropped > 0 && counters.inferences < 512, "{counters:?}");
     assert_eq!((counters.samples_dropped, counters.windows_dropped), (0, 0));
     let mut ends = 0;
     while let Ok(record) = cold.records.pop() {

@@ -140,7 +140,9 @@ pub fn available_cores() -> usize {
 /// # Errors
 /// [`HostError::Pin`] where the system refuses.
 pub fn pin_current_thread(core: usize) -> Result<(), HostError> {
-    if core_affinity::set_for_current(CoreId { id: core }) { Ok(()) } else { Err(HostError::Pin { core }) }
+    // The crate indexes a set of so many cores by the number it is given.
+    let is_pinned = core < CpuSet::MAX_CPU && core_affinity::set_for_current(CoreId { id: core });
+    if is_pinned { Ok(()) } else { Err(HostError::Pin { core }) }
 }
 
 /// Keeps in RAM what memory of this process was touched and will be: a page that faulted once is not taken away again. Nothing is
