@@ -120,7 +120,8 @@ fn halve(graph: &mut TypedModel) -> TractResult<()> {
         if node.op_as::<EinSum>().is_none_or(|product| product.q_params.is_some()) || node.inputs.len() != 2 {
             continue;
         }
-        for (slot, outlet) in node.inputs.to_vec().into_iter().enumerate() {
+        let inputs = node.inputs.clone();
+        for (slot, outlet) in inputs.into_iter().enumerate() {
             let Some(whole) = graph.outlet_fact(outlet)?.konst.clone() else { continue };
             if whole.datum_type() != f32::datum_type() {
                 continue;

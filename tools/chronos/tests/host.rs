@@ -101,11 +101,7 @@ fn hot_calls(trace: &str, thread: &str) -> Option<Vec<String>> {
 }
 
 /// What opens, maps and gives back a file.
-<<<<<<< HEAD
-const FILE_CALLS: [&str; 8] = ["openat", "read", "lseek", "statx", "mmap", "munmap", "close", "fcntl"]; 8] = ["openat", "read(3", "read(4", "lseek", "statx", "mmap(", "munmap", "close("];
-=======
 const FILE_CALLS: [&str; 8] = ["openat", "read", "lseek", "statx", "mmap", "munmap", "close", "fcntl"];
->>>>>>> integrate
 
 #[test]
 fn a_hot_thread_makes_no_system_call() {

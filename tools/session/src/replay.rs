@@ -19,7 +19,8 @@ use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::JournalError;
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores, lock_memory,
+    BackPressure, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
+    lock_memory,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;

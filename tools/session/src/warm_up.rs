@@ -1,14 +1,11 @@
 //! A warm hot path before the first message: code, branch predictors and page tables, with no trace in what follows.
 
-use crate::assembly::{Assembly, AssemblyOptions, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, assemble};
 use crate::capture::{Capture, CaptureItem};
 use crate::config::Config;
 use crate::model::ChosenModel;
 use crate::replay::SessionError;
-use crate::series::Series;
 use chronos_coldpath::ColdHandle;
-use chronos_exchange::SimulatedVenue;
-use chronos_pipeline::decision::ThresholdStrategy;
 use chronos_pipeline::topology::{Fused, Waiting};
 use std::path::PathBuf;
 
@@ -16,7 +13,7 @@ use std::path::PathBuf;
 /// its orders cannot depend on it; what the two share is the machine.
 pub(crate) struct WarmUp {
     capture: Capture,
-    fused: Fused<ThresholdStrategy, SimulatedVenue, Series>,
+    fused: ReplayFused,
     cold: ColdHandle,
     quarantine: rtrb::Producer<u8>,
     lines: u64,
