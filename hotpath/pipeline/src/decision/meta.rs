@@ -222,6 +222,7 @@ mod tests {
 
     fn order(side: Side, lots: i64, signal: f64, reduce_only: bool) -> Intent {
         Intent::Place(OrderIntent {
+            strategy: crate::decision::StrategyId(0),
             instrument: InstrumentId(0),
             side,
             price: Price(PRICE_SCALE),

@@ -43,8 +43,10 @@ const FIXED: [&str; 11] = [
 /// It is not, or cannot be read.
 pub fn check_new_folder(folder: &Path) -> Result<(), DatasetError> {
     match fs::read_dir(folder) {
-        Ok(entries) if entries.count() > 0 => Err(DatasetError::Exists { path: folder.to_owned() }),
-        Ok(_) => Ok(()),
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(DatasetError::Exists { path: folder.to_owned() }),
+            None => Ok(()),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(DatasetError::Io { action: "read", path: folder.to_owned(), source }),
     }
