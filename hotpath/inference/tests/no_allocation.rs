@@ -39,7 +39,7 @@ fn scores_leaves_refusals_and_calibrations_allocate_nothing() {
         let mut out = vec![0.0; forest.outputs()];
         let mut leaves = vec![0; forest.trees().len()];
         let mut row = vec![0.0; forest.features()];
-        let count = allocations_of(|| {
+        let count = allocator_calls_of(|| {
             for step in 0..50_u8 {
                 row[0] = if step % 7 == 0 { f64::NAN } else { f64::from(step) / 10.0 - 2.5 };
                 forest.predict_into(&row, &mut out).unwrap();
