@@ -352,7 +352,7 @@ fn every_kind_of_difference_is_named() {
             },
             "initialiser `forecast.output.bias`",
         ),
-        (|model| model.graph.as_mut().unwrap().initializer[9].raw_data = vec![255; 48], "initialiser `input.bias`"),
+        (|model| model.graph.as_mut().unwrap().initializer[10].raw_data = vec![255; 48], "initialiser `input.bias`"),
         (|model| model.graph = None, "graph `step`"),
     ];
     for (change, name) in cases {

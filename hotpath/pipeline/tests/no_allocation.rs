@@ -61,13 +61,14 @@ fn every_limit() -> RiskLimits {
 /// Lets sales through and most purchases not, by features and side.
 fn meta_model() -> MetaModel {
     let features: Vec<usize> = (0..registry().len()).collect();
+    let imbalance = registry().iter().position(|spec| spec.name == "imbalance_1").unwrap();
     let split = |feature, threshold, left, right| {
         Node::split(Split { feature, threshold, missing_left: true, zero_is_missing: false, left, right, gain: 1.0 }, 1.0)
     };
     let nodes = vec![
         split(features.len(), 0.0, 1, 2),
         Node::leaf(2.0, 1.0),
-        split(0, 0.0, 3, 4),
+        split(imbalance, 0.0, 3, 4),
         Node::leaf(2.0, 1.0),
         Node::leaf(-2.0, 1.0),
     ];
@@ -124,7 +125,12 @@ fn a_warm_session_allocates_nothing() {
     }
     let (ingest, trade) = fused.finish();
     let counters = trade.counters();
-    assert!(counters.orders > 10 && trade.account().fills() > 10, "too little happened: {counters:?}");
+    assert!(
+        counters.orders > 10 && trade.account().fills() > 10,
+        "too little happened: {counters:?} {:?} {:?}",
+        trade.strategy().counters(),
+        trade.rejects().filter(|reject| reject.1 > 0).collect::<Vec<_>>()
+    );
     assert!(counters.inferences > 1_000 && counters.parameters > 10, "too little happened: {counters:?}");
     let judged = trade.strategy().counters();
     assert!(judged.taken > 5 && judged.filtered > 5, "too little was judged: {judged:?}");

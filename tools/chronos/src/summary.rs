@@ -211,11 +211,24 @@ mod tests {
     #[test]
     fn figures_stand_beside_their_names() {
         let summary = render_in(&report(), 100);
-        assert_eq!(fields(&summary, "messages"), ["messages", "1,204,331", "decision ticks", "101,255"]);
-        assert_eq!(fields(&summary, "trades"), ["trades", "48,112", "net profit (quote)", "-26.77"]);
-        assert_eq!(fields(&summary, "books compared"), ["books compared", "629", "fees (quote)", "0.00123"]);
-        assert_eq!(fields(&summary, "books mismatched"), ["books mismatched", "0", "refused by risk", "1,043"]);
-        assert_eq!(fields(&summary, "books crossed"), ["books crossed", "0", "refused, open orders", "1,031"]);
+        for [name, value] in [
+            ["messages", "1,204,331"],
+            ["decision ticks", "101,255"],
+            ["trades", "48,112"],
+            ["net profit (quote)", "-26.77"],
+            ["books compared", "629"],
+            ["fees (quote)", "0.00123"],
+            ["books mismatched", "0"],
+            ["refused by risk", "1,043"],
+            ["books crossed", "0"],
+            ["refused, open orders", "1,031"],
+        ] {
+            let is_beside = |line: &str| {
+                let fields: Vec<&str> = line.split("  ").map(str::trim).filter(|field| !field.is_empty()).collect();
+                fields.windows(2).any(|pair| pair == [name, value])
+            };
+            assert!(summary.lines().any(is_beside), "{name} {value}: {summary}");
+        }
         assert!(!summary.contains("refused, stale"));
         assert!(summary.contains("meta: filtered") && summary.contains("meta models/meta, from 0.65"), "{summary}");
         assert_eq!(fields(&summary, "regime"), ["regime high volatility", "3"]);

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     expanding: bool,
     /// Cost of trading one unit of notional once, basis points: fee, half the spread, slippage
-    #[arg(long, value_name = "BPS", default_value_t = 5.0)]
+    #[arg(allow_negative_numbers = true, long, value_name = "BPS", default_value_t = 5.0)]
     cost: f64,
     /// A score has to be larger than this to take a position
     #[arg(long, value_name = "SCORE", default_value_t = 0.0)]

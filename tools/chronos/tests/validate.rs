@@ -39,7 +39,10 @@ fn models_are_tried_and_every_one_goes_to_the_ledger() {
     // Again, as tables: the ledger has grown, and the same trials count once.
     let (code, out, err) = chronos(folder.path(), &validate);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("6 entries in the ledger") && out.contains("majority") && out.contains("momentum labels=3"), "{out}");
+    assert!(
+        out.contains("6 entries in the ledger") && out.contains("majority") && out.contains("momentum") && out.contains("labels=3"),
+        "{out}"
+    );
     assert_eq!(std::fs::read_to_string(folder.path().join("ledger/ledger.jsonl")).unwrap().lines().count(), 6);
 }
 

@@ -264,9 +264,14 @@ mod tests {
         assert_eq!(edited(|_| {}), "accepted");
         assert!(edited(|manifest| manifest.format = 2).contains("format 2"));
         assert!(edited(|manifest| manifest.features.versions[0] += 1).contains("train again"));
-        assert!(edited(|manifest| manifest.features.names.swap(0, 1)).contains("permuted"));
+        let permuted = edited(|manifest| {
+            manifest.features.names.swap(0, 1);
+            manifest.features.versions.swap(0, 1);
+        });
+        assert!(permuted.contains("permuted"), "{permuted}");
         let rehashed = |manifest: &mut MetaManifest| {
             manifest.features.names.swap(0, 1);
+            manifest.features.versions.swap(0, 1);
             manifest.features.hash = list_hash(&manifest.features.names, &manifest.features.versions);
         };
         assert!(edited(rehashed).contains("not those the forest was made for"));
