@@ -34,7 +34,7 @@ fn main() {
         ("CUSUM events of 2 targets, 2 targets, 100 bars", &moves, near),
     ] {
         let label = || triple_barrier(&times, &closes, events, &targets, None, &barriers).expect("sound input").labels.len();
-        println!("  {name:<52} {:>9} events {:>9.3} s", events.len(), median(|| label()));
+        println!("  {name:<52} {:>9} events {:>9.3} s", events.len(), median(label));
     }
     let all: Vec<Span> = triple_barrier(&times, &closes, &every, &targets, None, &near)
         .expect("sound input")
@@ -76,7 +76,7 @@ fn walk() -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut close: f64 = 100.0;
     let mut next = |row: usize| {
-        let size = if row / 5_000 % 3 == 0 { 0.004 } else { 0.001 };
+        let size = if (row / 5_000).is_multiple_of(3) { 0.004 } else { 0.001 };
         close *= 1.0 + size * (random.f64() - 0.5);
         close
     };

@@ -158,7 +158,8 @@ fn contributions_are_lightgbms() {
 fn split_importances_are_the_libraries() {
     for set in SETS {
         if let Some((golden, _, forest)) = xgboost(set) {
-            let measures: [(&str, fn(&SplitImportance) -> f64); 4] = [
+            type Measure = fn(&SplitImportance) -> f64;
+            let measures: [(&str, Measure); 4] = [
                 ("gain", SplitImportance::gain),
                 ("weight", |of| of.splits as f64),
                 ("total_gain", |of| of.total_gain),

@@ -99,7 +99,8 @@ impl Source for Leaky {
 #[test]
 fn planted_leaks_are_found_and_named() {
     const WIDTH: usize = BAR_FEATURE_COUNT;
-    let leaks: [(&str, fn(&mut Observed)); 4] = [
+    type Leak = fn(&mut Observed);
+    let leaks: [(&str, Leak); 4] = [
         ("return_1", |observed| {
             // The return to come.
             let rows = observed.features.times_ns.len();

@@ -226,11 +226,8 @@ mod tests {
     fn without_lags_and_trend_it_is_a_regression_through_the_origin() {
         // Changes 1, 3, -1 on levels 1, 2, 5: slope (1 + 6 - 5) / 30.
         let slope = 2.0 / 30.0;
-        let squares: f64 = [(1.0, 1.0), (3.0, 2.0), (-1.0, 5.0)]
-            .map(|(change, level)| (change - slope * level) as f64)
-            .map(|e| e * e)
-            .iter()
-            .sum();
+        let squares: f64 =
+            [(1.0, 1.0), (3.0, 2.0), (-1.0, 5.0)].map(|(change, level)| change - slope * level).map(|e| e * e).iter().sum();
         let expected = slope / (squares / 2.0 / 30.0).sqrt();
         let got = augmented_dickey_fuller(&[1.0, 2.0, 5.0, 4.0], Trend::None, LagRule::Fixed(0)).unwrap();
         assert!((got.statistic - expected).abs() < 1e-12);

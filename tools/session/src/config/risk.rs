@@ -376,7 +376,7 @@ mod tests {
         };
         let section = RiskSection { restricted: vec!["ETHUSDT".into()], ..RiskSection::default() };
         let both = [instrument(Exchange::BinanceSpot, "BTCUSDT"), instrument(Exchange::BinanceUsdm, "ETHUSDT")];
-        let limits = section.limits(&both, &[entry.clone()]);
+        let limits = section.limits(&both, std::slice::from_ref(&entry));
         let expected = InstrumentLimits {
             price_max: Price(1_000_000 * PRICE_SCALE),
             qty_min: Qty(1_000),
