@@ -1,7 +1,7 @@
 //! One input, one digest: whatever the topology, the packing, the scheduler, the recording. And another model, another digest.
 
 use chronos_exchange::{GeneratorConfig, generate_file};
-use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree};
+use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree, below};
 use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
 use chronos_market::features::registry;
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
@@ -178,7 +178,8 @@ fn recording_changes_nothing_and_the_journal_holds_what_the_digest_covers() {
 
 /// A meta model that likes sales: 0.88 for them, 0.27 for purchases, whatever the market is.
 fn write_meta(folder: &Path, threshold: f64) {
-    let split = Split { feature: 1, threshold: 0.0, missing_left: true, zero_is_missing: false, left: 1, right: 2, gain: 1.0 };
+    let split =
+        Split { feature: 1, threshold: below(0.0), missing_left: true, zero_is_missing: false, left: 1, right: 2, gain: 1.0 };
     let forest = Forest::new(ForestParts {
         link: Link::Logistic { slope: 1.0 },
         precision: Precision::Single,
