@@ -109,6 +109,13 @@ impl Account {
         }
     }
 
+    /// Forgets a cancel that did not leave after all.
+    pub fn on_cancel_unsent(&mut self, id: OrderId) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.order.id == id) {
+            open.is_cancelling = false;
+        }
+    }
+
     /// Takes a report.
     pub fn on_report(&mut self, report: &ExecutionReport) {
         let place = self.open.iter().position(|open| open.order.id == report.order);

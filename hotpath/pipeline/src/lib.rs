@@ -1,8 +1,8 @@
 //! From a feature frame to an order: inference, decision, risk, journal and gateway, and the two drivers that run them.
 //!
 //! Start at [`topology`]: it holds the two groups and shows what crosses between them. [`decision`] has the strategy seam and the
-//! strategy that ships, [`risk`] the pre-trade checks, [`account`] positions and money, [`journal`] the record format, [`gateway`]
-//! orders as bytes, [`latency`] and [`stopwatch`] the telemetry.
+//! strategy that ships, [`risk`] the pre-trade checks, [`account`] positions and money, [`journal`] what is written
+//! before anything is sent, [`gateway`] orders as bytes, [`latency`] and [`stopwatch`] the telemetry.
 
 pub mod account;
 pub mod decision;

@@ -11,7 +11,7 @@ use chronos_market::{
     Contract, Exchange, ExecutionReport, Frame, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Qty, Timestamp,
 };
 use chronos_pipeline::decision::{ThresholdConfig, ThresholdStrategy};
-use chronos_pipeline::journal::MappedJournal;
+use chronos_pipeline::journal::{Journal, JournalConfig, SEGMENT_BYTES_MIN, WhenLate};
 use chronos_pipeline::predictor::{Predictor, Scale};
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{
@@ -19,6 +19,7 @@ use chronos_pipeline::topology::{
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 thread_local! {
     static CALLS: Cell<u64> = const { Cell::new(0) };
@@ -97,13 +98,21 @@ fn a_warm_session_allocates_nothing() {
     let (ends, links) = cold_links(RECORDS_CAPACITY);
     let regime = RegimeConfig { window_ns: windows.window_ns, ..RegimeConfig::default() };
     let cold = ColdPath::start(ColdConfig { regime, record: None, quarantine: None, delay: None }, links).unwrap();
+    // Small segments, so that the next one is taken many times; waiting for it takes no memory either.
+    let journal = JournalConfig {
+        folder: folder.path().to_owned(),
+        session: 1,
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync_interval: Duration::from_millis(1),
+        when_late: WhenLate::Wait,
+    };
     let trade = Trade::new(
         &instruments,
         TradeConfig { session: 1, limits: RiskLimits::default(), windows, is_recording: true },
         ThresholdStrategy::new(ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() }),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
-        Some(MappedJournal::create(&folder.path().join("journal.bin"), 16 << 20).unwrap()),
+        Some(Journal::create(&journal).unwrap()),
         ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park },
         Nobody,
     );
@@ -131,7 +140,9 @@ fn a_warm_session_allocates_nothing() {
             first = Some((place, calls));
         }
     }
-    let (ingest, trade) = fused.finish();
+    let (ingest, mut trade) = fused.finish();
+    let summary = trade.close_journal().unwrap().expect("a journal");
+    assert!(summary.segments > 1, "too little was journaled: {summary:?}");
     let counters = trade.counters();
     assert!(counters.orders > 10 && trade.account().fills() > 10, "too little happened: {counters:?}");
     assert!(counters.inferences > 1_000 && counters.parameters > 10, "too little happened: {counters:?}");

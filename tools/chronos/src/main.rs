@@ -4,6 +4,7 @@ mod demo;
 mod exchange;
 mod features;
 mod inspect;
+mod journal;
 mod model;
 mod progress;
 mod replay;
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Tell what captures hold: format, instruments, spans, counts, gaps, clocks, and what is wrong with them
     Inspect(inspect::Arguments),
+    /// Look into the journal of a session: list its records, or tell whether it is whole
+    Journal(journal::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
     /// Make model directories
@@ -46,6 +49,10 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Journal(arguments) => match journal::run(&arguments) {
+            Ok(is_whole) => return if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) },
+            Err(error) => Err(error),
+        },
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
         Command::Exchange(arguments) => exchange::run(&arguments),

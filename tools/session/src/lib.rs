@@ -2,7 +2,7 @@
 //!
 //! [`config`] reads and checks the configuration, [`model`] the model directory, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them, and the [`report::Report`] says what happened, as JSON or, with
-//! the [`series`], as a page of [`html`]. [`mod@inspect`] tells what captures hold without running anything.
+//! the [`series`], as a page of [`html`]. [`journal`] says what a journal begins with and which replay may follow it. [`mod@inspect`] tells what captures hold without running anything.
 
 pub mod assembly;
 pub mod capture;
@@ -11,6 +11,7 @@ pub mod features;
 pub mod format;
 pub mod html;
 pub mod inspect;
+pub mod journal;
 pub mod model;
 mod replay;
 pub mod report;

@@ -1,24 +1,25 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayTrade, ReplayVenue, assemble};
 use crate::capture::{Capture, CaptureError, CaptureItem, Place, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
+use crate::journal::{Beginning, FollowError};
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{BookChecks, InstrumentReport, JournalReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
-use chronos_exchange::{SimulatedVenue, VenueConfigError};
+use chronos_exchange::VenueConfigError;
 use chronos_market::{BookState, Contract, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::decision::ThresholdStrategy;
-use chronos_pipeline::journal::JournalError;
+use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery};
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
     Fused, Ingest, IngestError, PinError, Split, SplitError, TradeError, Waiting, available_cores, pin_current_thread,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What a replay is asked to do.
@@ -34,6 +35,8 @@ pub struct ReplayOptions {
     pub limit: Option<u64>,
     /// Record events, orders, reports, the journal and malformed lines to this folder.
     pub record: Option<PathBuf>,
+    /// Follow this journal of an earlier session: reports are the journal's, and so must be the orders.
+    pub journal: Option<PathBuf>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
 }
@@ -90,6 +93,20 @@ pub enum SessionError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The journal took no record.
+    #[error("journal: {0}")]
+    Append(#[from] AppendError),
+    /// The journal to follow is of another session.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The replay did something else than the session did.
+    #[error("journal {path}: the replay is not the session again. {difference}", path = path.display())]
+    Different {
+        /// The journal.
+        path: PathBuf,
+        /// The first difference.
+        difference: Box<Difference>,
+    },
     /// A core.
     #[error("{0}; `--cores` takes the numbers of cores this process may use")]
     Pin(#[from] PinError),
@@ -116,6 +133,11 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let config = &options.config;
     config.validate()?;
     let mut capture = Capture::open(&options.paths, config)?;
+    let followed = options.journal.as_deref().map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let limit = match &followed {
+        Some((recovery, _)) => options.limit.or(Beginning::read(recovery)?.and_then(|then| then.start.limit)),
+        None => options.limit,
+    };
     let model = ChosenModel::of(config)?;
     let mut notices = Vec::new();
     let is_split = config.topology.mode == "split";
@@ -139,14 +161,21 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
-    let options_of_groups =
-        AssemblyOptions { verify: options.verify, record: options.record.as_deref(), cold_delay: options.cold_delay };
+    let files: Vec<PathBuf> = capture.files.iter().map(|file| file.path.clone()).collect();
+    let options_of_groups = AssemblyOptions {
+        verify: options.verify,
+        record: options.record.as_deref(),
+        cold_delay: options.cold_delay,
+        follow: followed.as_ref().map(|(recovery, path)| (recovery, *path)),
+        captures: &files,
+        limit,
+    };
     let Assembly { ingest, trade, cold, mut quarantine, engine } =
         assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options_of_groups)?;
     let mut driver = Driver::start(ingest, trade, config, waiting)?;
     let mut counted = Counted::default();
     let started = Instant::now();
-    while counted.lines < options.limit.unwrap_or(u64::MAX) && !driver.has_stopped() {
+    while counted.lines < limit.unwrap_or(u64::MAX) && !driver.has_stopped() {
         if counted.lines.is_multiple_of(PROGRESS_LINES) {
             progress(Progress::of(&capture, counted.lines));
         }
@@ -171,10 +200,17 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         counted.note(&broken, is_kept, options.record.is_some());
     }
     progress(Progress::of(&capture, counted.lines));
-    let (ingest, trade) = driver.finish()?;
+    let (ingest, mut trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
 
-    let trade_error = trade.error();
+    let journal = trade.close_journal()?;
+    if let (Some((_, path)), Some(difference)) = (&followed, trade.difference()) {
+        return Err(SessionError::Different { path: path.to_path_buf(), difference: Box::new(difference.clone()) });
+    }
+    let trade_error = trade.error().filter(|error| *error != TradeError::JournalEnded);
+    if let Some((recovery, path)) = &followed {
+        notices.push(note_followed(recovery, path));
+    }
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
     report.model_sha256 = model.directory().map(|model| model.manifest.model.sha256.clone());
     report.model = match &model {
@@ -185,9 +221,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
-    if let Some(journal) = trade.journal() {
-        journal.sync()?;
-    }
+    report.journal = journal.map(JournalReport::from);
     // Dropping the hot side's ends lets the cold path finish.
     let series = trade.into_observer();
     drop(quarantine);
@@ -208,8 +242,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
 
 /// The chosen topology over the groups of a replay.
 enum Driver {
-    Fused(Box<Fused<ThresholdStrategy, SimulatedVenue, Series>>),
-    Split(Box<Split<ThresholdStrategy, SimulatedVenue, Series>>),
+    Fused(Box<Fused<ThresholdStrategy, ReplayVenue, Series>>),
+    Split(Box<Split<ThresholdStrategy, ReplayVenue, Series>>),
 }
 
 impl Driver {
@@ -284,6 +318,16 @@ impl Counted {
     }
 }
 
+/// What following a journal came to, where nothing differed.
+fn note_followed(recovery: &Recovery, path: &Path) -> String {
+    let end = match (&recovery.damage, recovery.is_closed) {
+        (Some(damage), _) => format!("it is damaged there ({damage})"),
+        (None, true) => "the end of the session".into(),
+        (None, false) => "the session was cut off there".into(),
+    };
+    format!("journal {}: each of its {} records was made again, the same to the byte; {end}", path.display(), recovery.records)
+}
+
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
     for (instrument, source) in capture.instruments.iter().zip(&capture.tick_sources) {
         if *source == TickSource::Messages {
@@ -339,7 +383,7 @@ fn report(
         pnl_quote: quote(account.pnl_quote() - account.fees_quote()),
         fees_quote: quote(account.fees_quote()),
         digest: trade.digest(),
-        frames_skipped: 0,
+        frames_skipped: traded.frames_skipped,
         dropped: BTreeMap::from([("intents", trade.intents_dropped()), ("quarantine", counted.quarantine_dropped)]),
         messages_per_s: if wall_s > 0.0 { counted.lines as f64 / wall_s } else { 0.0 },
         wall_s,
@@ -350,6 +394,7 @@ fn report(
         ignored: ingested.ignored,
         time_reversals: ingested.time_reversals,
         regimes: BTreeMap::new(),
+        journal: None,
         trading_state: match trade.trading_state() {
             TradingState::Active => "active",
             TradingState::Reducing => "reducing",
@@ -396,9 +441,11 @@ fn report(
         TradingState::Reducing => {
             report.notices.push("trading was reduced to closing positions: model steps failed one after another".into());
         }
-        TradingState::Halted => report
-            .notices
-            .push("trading was halted: the loss, fees included, passed `risk.loss_quote_max`; nothing was sent after that".into()),
+        TradingState::Halted => report.notices.push(
+            "trading was halted: the loss, fees included, passed `risk.loss_quote_max`, or somebody ordered it; nothing was \
+                   sent after that"
+                .into(),
+        ),
     }
     report
 }

@@ -4,7 +4,11 @@ use super::Waiting;
 use crate::account::Account;
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
-use crate::journal::{MappedJournal, RecordKind};
+use crate::journal::content::{control_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
+use crate::journal::{
+    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, RecordKind, SessionEnd,
+    StateReason, UnsentReason,
+};
 use crate::latency::{Latencies, Stage};
 use crate::predictor::Predictor;
 use crate::risk::{Risk, RiskCheck, RiskLimits, TradingState};
@@ -88,6 +92,8 @@ pub struct TradeCounters {
     pub venue_rejects: u64,
     /// Parameter blocks put in force.
     pub parameters: u64,
+    /// Frames skipped.
+    pub frames_skipped: u64,
 }
 
 /// What stops a session.
@@ -97,17 +103,36 @@ pub enum TradeError {
     ColdPathLost,
     /// The cold path sent a block for another window than the one due.
     WrongBlock,
-    /// The journal is full: no order may leave unjournaled, so trading was halted.
-    JournalFull,
+    /// A record could not be journaled: no order may leave unjournaled, so trading was halted.
+    Journal(AppendError),
+    /// The replay made something else than the journal it follows holds.
+    Different,
+    /// The journal that the replay follows ends here, and the session did not.
+    JournalEnded,
+}
+
+impl TradeError {
+    /// A number an error, for records: stable, never reused.
+    pub fn code(self) -> u8 {
+        match self {
+            TradeError::ColdPathLost => 1,
+            TradeError::WrongBlock => 2,
+            TradeError::Journal(_) => 3,
+            TradeError::Different => 4,
+            TradeError::JournalEnded => 5,
+        }
+    }
 }
 
 impl fmt::Display for TradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TradeError::ColdPathLost => "the cold path stopped while parameters were due from it",
-            TradeError::WrongBlock => "the cold path sent parameters for another window than the one due",
-            TradeError::JournalFull => "the journal segment is full and trading was halted; raise `journal.segment_mib`",
-        })
+        match self {
+            TradeError::ColdPathLost => f.write_str("the cold path stopped while parameters were due from it"),
+            TradeError::WrongBlock => f.write_str("the cold path sent parameters for another window than the one due"),
+            TradeError::Journal(error) => write!(f, "trading was halted: {error}"),
+            TradeError::Different => f.write_str("the replay differs from the journal it follows"),
+            TradeError::JournalEnded => f.write_str("the journal ends before the session"),
+        }
     }
 }
 
@@ -124,7 +149,11 @@ pub struct Trade<S, V, O> {
     account: Account,
     risk: Risk,
     config: TradeConfig,
-    journal: Option<MappedJournal>,
+    journal: Option<Journal>,
+    /// The journal that a replay follows.
+    follower: Option<Box<JournalFollower>>,
+    /// Number of what was taken in last: events, frames, reports, timers, window ends, parameters and orders to the system.
+    entry: u64,
     cold: ColdLink,
     parameters: Box<ParameterBlock>,
     now: Timestamp,
@@ -154,7 +183,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         strategy: S,
         venue: V,
         predictors: Vec<Predictor>,
-        journal: Option<MappedJournal>,
+        journal: Option<Journal>,
         cold: ColdLink,
         observer: O,
     ) -> Trade<S, V, O> {
@@ -168,6 +197,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             risk: Risk::new(config.limits),
             config,
             journal,
+            follower: None,
+            entry: 0,
             cold,
             parameters: Box::new(ParameterBlock::initial()),
             now: Timestamp::MIN,
@@ -188,19 +219,30 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
+    /// Follows the journal of an earlier session from here on, which must be the beginning: with the same captures and a
+    /// [`JournaledVenue`](crate::journal::JournaledVenue), every record is then made again, and [`Trade::difference`] tells the
+    /// first that is not. To be called before anything is taken in.
+    pub fn follow(&mut self, journal: JournalFollower) {
+        self.follower = Some(Box::new(journal));
+    }
+
     /// Moves logical time to `until`: everything due at or before it happens now, in order of `(due, rank)`, rank being reports,
-    /// then timers, then parameters.
+    /// then timers, then parameters. A driver may do so while nothing comes, as long as no event follows with an earlier time.
     #[inline]
     pub fn advance(&mut self, until: Timestamp) {
         if until <= self.now {
+            while self.take_journaled_control(self.now) {}
             return;
         }
         self.flush();
         while self.error.is_none() {
-            let venue = self.venue.next_due().unwrap_or(Timestamp::MAX);
+            if self.take_journaled_control(until) {
+                continue;
+            }
+            let venue = self.report_due();
             let timer = self.timers.first().map_or(Timestamp::MAX, |timer| timer.0);
             let window_end = self.open_window_end().unwrap_or(Timestamp::MAX);
-            let parameters = self.ended_windows.front().map_or(Timestamp::MAX, |window| window.effective);
+            let parameters = self.parameters_due();
             let due = venue.min(timer).min(window_end).min(parameters);
             if due > until {
                 break;
@@ -223,6 +265,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     pub fn on_event(&mut self, event: &MarketEvent) {
         self.advance(Timestamp(event.recv_ns));
+        self.entry += 1;
         match event.kind {
             EventKind::LevelSet => self.risk.on_book_change(event.instrument, self.now),
             EventKind::BookSynced => self.on_book_state(event.instrument, BookState::Synced),
@@ -244,13 +287,18 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     pub fn on_frame(&mut self, frame: &Frame, started: Started) {
         self.advance(Timestamp(frame.recv_ns));
+        if self.follower.as_ref().is_some_and(|journal| journal.skips(frame)) {
+            self.skip_frame(frame);
+            return;
+        }
+        self.entry += 1;
         if self.observed.is_some() {
             self.observe();
         }
         self.risk.on_quote(frame.instrument, frame.bbo);
         self.account.set_mark(frame.instrument, mid_price(frame));
         if self.account.fills() > 0 && self.risk.on_loss(self.net_quote()) {
-            self.journal_state();
+            self.journal_state(StateReason::Loss);
         }
         let mut inference_ns = 0;
         let prediction = match self.predictors.get_mut(frame.instrument.index()) {
@@ -266,7 +314,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                     self.counters.inference_failures += 1;
                     if is_failing && self.risk.state() == TradingState::Active {
                         self.risk.control(Control::Reduce);
-                        self.journal_state();
+                        self.journal_state(StateReason::Inference);
                     }
                 }
                 result.ok().map(Some)
@@ -284,6 +332,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.latencies.record(Stage::DecisionTick, tick_ns);
         let (recv, instrument, seq) = (self.now, frame.instrument, frame.seq);
         self.observed = Some((*frame, DecisionTelemetry { recv, instrument, seq, inference_ns, tick_ns }));
+    }
+
+    /// Takes a decision tick that is not to be dealt with: time moves on, the journal has it, and nothing else happens.
+    pub fn skip_frame(&mut self, frame: &Frame) {
+        self.advance(Timestamp(frame.recv_ns));
+        self.counters.frames_skipped += 1;
+        self.journal_record(RecordKind::Skip, self.now.0, &skip_bytes(frame.seq, frame.instrument));
     }
 
     /// Keeps the models in the core's cache, a part with each call: for a thread that waits. (A step whose weights another process
@@ -322,8 +377,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
 
     /// Gives an order to the system.
     pub fn control(&mut self, control: Control) {
+        self.entry += 1;
+        if !self.journal_record(RecordKind::Control, self.now.0, &control_bytes(control, self.entry)) {
+            // Halted by that, and not to be resumed.
+            return;
+        }
         self.risk.control(control);
-        self.journal_state();
+        self.journal_state(StateReason::Control);
         self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
         self.route();
     }
@@ -337,6 +397,30 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     /// SHA-256 over the canonical bytes of every order and report, in lower-case hex.
     pub fn digest(&self) -> String {
         self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Journals the end of the session and closes the journal; `None` where there is none. To be called after
+    /// [`Trade::finish`], and nothing may be taken in after it.
+    ///
+    /// # Errors
+    /// [`JournalError`] of anything that went wrong since the journal was made.
+    pub fn close_journal(&mut self) -> Result<Option<JournalSummary>, JournalError> {
+        let end = SessionEnd {
+            digest: self.digest.clone().finalize().into(),
+            orders: self.counters.orders,
+            cancels: self.counters.cancels,
+            fills: self.account.fills(),
+            entries: self.entry,
+            error: self.error.map_or(0, TradeError::code),
+        };
+        let is_written = self.journal_record(RecordKind::SessionEnd, self.now.0, &end.to_bytes());
+        // Without its end it stays as long as it is, so that it cannot be taken for a whole one that was cut.
+        self.journal.take().map(|journal| if is_written { journal.close() } else { journal.leave() }).transpose()
+    }
+
+    /// Where the replay and the journal it follows first differ; `None` where they do not.
+    pub fn difference(&self) -> Option<&Difference> {
+        self.follower.as_ref().and_then(|journal| journal.difference())
     }
 
     /// The counts so far.
@@ -369,11 +453,6 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         &self.account
     }
 
-    /// The journal, where there is one.
-    pub fn journal(&self) -> Option<&MappedJournal> {
-        self.journal.as_ref()
-    }
-
     /// What was measured so far.
     pub fn latencies(&self) -> &Latencies {
         &self.latencies
@@ -401,13 +480,47 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
+    /// When the venue has something to do or to report.
+    #[inline]
+    fn report_due(&self) -> Timestamp {
+        let due = match &self.follower {
+            None => self.venue.next_due(),
+            Some(journal) => journal.report_due(self.entry + 1),
+        };
+        due.unwrap_or(Timestamp::MAX)
+    }
+
+    #[inline]
+    fn parameters_due(&self) -> Timestamp {
+        let Some(window) = self.ended_windows.front() else { return Timestamp::MAX };
+        match &self.follower {
+            None => window.effective,
+            Some(journal) => journal.parameters_due().unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    /// Gives the system the order that the journal has here, if it has one by `until`.
+    #[inline]
+    fn take_journaled_control(&mut self, until: Timestamp) -> bool {
+        let due = self.follower.as_ref().and_then(|journal| journal.control_due(self.entry + 1));
+        let Some((at, control)) = due.filter(|(at, _)| *at <= until && self.error.is_none()) else { return false };
+        self.now = self.now.max(at);
+        self.control(control);
+        true
+    }
+
     fn take_reports(&mut self, until: Timestamp) {
         self.reports.clear();
         self.venue.poll(until, &mut self.reports);
+        if let Some(journal) = self.follower.as_mut().filter(|_| self.reports.as_slice().is_empty()) {
+            journal.missed();
+            self.stop(TradeError::Different);
+        }
         for place in 0..self.reports.as_slice().len() {
             let report = self.reports.as_slice()[place];
             let bytes = canonical_report(&report);
-            self.journal_record(RecordKind::Report, report.recv.0, &bytes);
+            self.entry += 1;
+            self.journal_record(RecordKind::Report, self.now.0, &report_bytes(&bytes, self.entry));
             self.digest.update(bytes);
             self.account.on_report(&report);
             self.counters.venue_rejects += u64::from(report.kind == chronos_market::ReportKind::Rejected);
@@ -420,6 +533,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
 
     fn fire_timer(&mut self) {
         let (_, id) = self.timers.remove(0);
+        self.entry += 1;
         self.journal_record(RecordKind::Timer, self.now.0, &id.0.to_le_bytes());
         self.strategy.on_input(self.now, Input::Timer(id), &self.account.view(), &mut self.out);
         self.route();
@@ -433,6 +547,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     fn end_window(&mut self) {
         let Some(end) = self.open_window_end() else { return };
         let Some(index) = self.open_window.take() else { return };
+        self.entry += 1;
         let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
         let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
         self.ended_windows.push_back(window);
@@ -464,10 +579,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         // The ring back has room for every block there is; one lost with the cold path is freed here, after the session.
         let _ = self.cold.retired.push(retired);
         self.counters.parameters += 1;
-        let mut payload = [0; 17];
-        payload[..8].copy_from_slice(&window.index.to_le_bytes());
-        payload[8..16].copy_from_slice(&window.effective.0.to_le_bytes());
-        payload[16] = self.parameters.regime as u8;
+        self.entry += 1;
+        let payload = parameters_bytes(&self.parameters);
         self.journal_record(RecordKind::Parameters, self.now.0, &payload);
         self.strategy.on_input(self.now, Input::Parameters(&self.parameters), &self.account.view(), &mut self.out);
         self.route();
@@ -541,8 +654,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             .get(id.index())
             .is_some_and(|instrument| encode_order(command, instrument, &mut self.order_bytes).is_ok());
         self.latencies.record(Stage::Risk, self.stopwatch.elapsed_ns(begun));
-        if !is_encoded || self.venue.submit(self.now, command).is_err() {
+        let refused = match is_encoded {
+            true => self.venue.submit(self.now, command).err().map(UnsentReason::Submit),
+            false => Some(UnsentReason::Encode),
+        };
+        if let Some(reason) = refused {
             self.counters.submit_errors += 1;
+            self.journal_record(RecordKind::Unsent, self.now.0, &unsent_bytes(command, reason));
             return false;
         }
         self.digest.update(bytes);
@@ -559,21 +677,42 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
-    /// `false` where there is a journal and it did not take the record; trading is halted then.
+    /// `false` where there is a journal and it did not take the record, or where it is not the record of the journal that is
+    /// followed; trading is halted then.
     #[inline]
     fn journal_record(&mut self, kind: RecordKind, recv_ns: i64, payload: &[u8]) -> bool {
-        let Some(journal) = &mut self.journal else { return true };
-        let is_written = journal.append(kind, recv_ns, payload).is_ok();
-        if !is_written {
-            self.stop(TradeError::JournalFull);
+        if self.follower.is_some() && !self.is_journaled(kind, recv_ns, payload) {
+            return false;
         }
-        is_written
+        let Some(journal) = &mut self.journal else { return true };
+        match journal.append(kind, recv_ns, payload) {
+            Ok(()) => true,
+            Err(error) => {
+                self.stop(TradeError::Journal(error));
+                false
+            }
+        }
+    }
+
+    /// Whether the journal that is followed has this record here.
+    #[cold]
+    fn is_journaled(&mut self, kind: RecordKind, recv_ns: i64, payload: &[u8]) -> bool {
+        let comparison = self.follower.as_mut().map(|journal| journal.compare(kind, recv_ns, payload));
+        match comparison {
+            None | Some(Comparison::Same) => return true,
+            Some(Comparison::Different) => self.stop(TradeError::Different),
+            // No reason to halt: everything there is was done again.
+            Some(Comparison::AtEnd) => {
+                self.error.get_or_insert(TradeError::JournalEnded);
+            }
+        }
+        false
     }
 
     #[cold]
-    fn journal_state(&mut self) {
+    fn journal_state(&mut self, reason: StateReason) {
         let state = self.risk.state() as u8;
-        self.journal_record(RecordKind::State, self.now.0, &[state]);
+        self.journal_record(RecordKind::State, self.now.0, &[state, reason as u8]);
     }
 
     #[cold]
