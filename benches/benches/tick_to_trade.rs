@@ -220,6 +220,7 @@ fn measure_paced(input: &Input, engine: &str, arguments: &Arguments) -> Outcome<
     let mut fused = Fused::new(ingest, trade);
     let mut responses = Responses::new()?;
     let mut busy_ns = 0;
+    let mut receive_buffer = Vec::with_capacity(arrivals.iter().map(|arrival| arrival.raw.len()).max().unwrap_or(0));
     let clock = quanta::Clock::new();
     let began = clock.raw();
     let elapsed_ns = || clock.delta_as_nanos(began, clock.raw());
@@ -240,10 +241,13 @@ fn measure_paced(input: &Input, engine: &str, arguments: &Arguments) -> Outcome<
             fused.idle();
         }
         recv = recv.max(arrival.recv.0);
+        // What a socket's read leaves behind: the message in a buffer that the core has just written.
+        receive_buffer.clear();
+        receive_buffer.extend_from_slice(&arrival.raw);
         let frames = fused.ingest().counters().frames;
         let begun = elapsed_ns();
         fused.advance(arrival.recv);
-        let taken = fused.take(arrival.connection, &arrival.raw);
+        let taken = fused.take(arrival.connection, &receive_buffer);
         let done = elapsed_ns();
         taken?;
         responses.record(arrival.depth, fused.ingest().counters().frames > frames, done.saturating_sub(intended));

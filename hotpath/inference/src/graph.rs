@@ -40,6 +40,7 @@ pub(crate) fn float_tensor(name: String, shape: [usize; 2], values: &[f32]) -> T
 const ONE: &str = "one";
 const EPSILON: &str = "epsilon";
 const SCALES: &str = "time.scales";
+const TAP_SUM: &str = "conv.ones";
 const FIRST_AXIS: &str = "axis.first";
 const WINDOW_START: &str = "window.start";
 const WINDOW_END: &str = "window.end";
@@ -73,6 +74,7 @@ impl Graph {
             float_tensor(ONE.to_owned(), [1, 1], &[1.0]),
             float_tensor(EPSILON.to_owned(), [1, 1], &[NORM_EPSILON]),
             float_tensor(SCALES.to_owned(), [1, TIME_SCALES.len()], &TIME_SCALES),
+            float_tensor(TAP_SUM.to_owned(), [1, spec.d_conv], &vec![1.0; spec.d_conv]),
             index_tensor(FIRST_AXIS, &[0]),
             index_tensor(WINDOW_START, &[1]),
             index_tensor(WINDOW_END, &[spec.d_conv]),
@@ -104,8 +106,8 @@ impl Graph {
         let next = format!("conv_{layer}_next");
         self.nodes("Slice", &next, &[&window, WINDOW_START, WINDOW_END, FIRST_AXIS], &[&next], Vec::new());
         let taps = self.node("Mul", &at("conv.taps"), &[&window, &weight(LayerTensor::ConvWeight)]);
-        let keep = vec![int_attribute("keepdims", 1)];
-        let sum = self.node_with("ReduceSum", &at("conv.sum"), &[&taps, FIRST_AXIS], keep);
+        // A product with ones: tract sums rows so in half the time of a ReduceSum.
+        let sum = self.node("MatMul", &at("conv.sum"), &[TAP_SUM, &taps]);
         let convolved = self.node("Add", &at("conv"), &[&sum, &weight(LayerTensor::ConvBias)]);
         let u = self.silu(&at("u"), &convolved);
 
