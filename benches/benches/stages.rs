@@ -12,7 +12,7 @@ use chronos_market::decode::{
 use chronos_market::features::{FeatureConfig, FeatureEngine, registry};
 use chronos_market::{
     Contract, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, NewOrder, OrderCommand, OrderId, Price, Qty,
-    REGIME_EMBEDDING, Side, TimeInForce, Timestamp, canonical_command,
+    REGIME_EMBEDDING, Side, TimeInForce, Timestamp,
 };
 use chronos_pipeline::account::Account;
 use chronos_pipeline::decision::OrderIntent;

@@ -102,7 +102,11 @@ fn the_same_replay_writes_the_same_journal_and_another_one_is_refused() {
     generate_file(&GeneratorConfig { seed: 6, seconds: 20, ..GeneratorConfig::default() }, &copy, &mut |_| {}).unwrap();
     let refused = refusal(&ReplayOptions { paths: vec![copy], ..following.clone() });
     assert!(refused.contains("the capture is not that of the session") && refused.contains("capture.gz"), "{refused}");
-    let refused = refusal(&ReplayOptions { record: Some(record("one")), ..base });
+    // A folder that holds a recording, or a journal alone, is not written into.
+    let used = folder.path().join("used");
+    std::fs::create_dir(&used).unwrap();
+    std::fs::rename(record("two").join("journal"), used.join("journal")).unwrap();
+    let refused = refusal(&ReplayOptions { record: Some(used), ..base });
     assert!(refused.contains("holds a journal already"), "{refused}");
 }
 

@@ -289,9 +289,7 @@ impl Scan {
                 self.damage_at(path, at as u64, reason);
                 self.drop_rest(bytes, at, Some(header));
             }
-            None if !self.is_closed && (bytes.len() as u64) < header.segment_bytes => {
-                self.cut_off = Some((path, bytes.len() as u64))
-            }
+            None if !self.is_closed && (bytes.len() as u64) < header.segment_bytes => self.cut_off = Some((path, at as u64)),
             None => {}
         }
         Ok(())
@@ -309,8 +307,10 @@ impl Scan {
         damage.bytes_dropped += (end - from) as u64;
         let next_seq = self.next_seq.max(1);
         let lost_until = |seq: u64| seq.saturating_add(1).saturating_sub(next_seq);
+        let is_own = |header: &SegmentHeader| self.last.is_none_or(|last| last.session == header.session);
+        let header = header.filter(is_own);
         // A damaged header's fields may still be right, and where they are not, it was to continue the segment before it.
-        let as_read = bytes.first_chunk().map(SegmentHeader::of);
+        let as_read = bytes.first_chunk().map(SegmentHeader::of).filter(is_own);
         let as_expected = self.last.map(|last| SegmentHeader { number: last.number.wrapping_add(1), first_seq: next_seq, ..last });
         let candidates = match header {
             Some(header) => [Some(header), None],
@@ -325,7 +325,7 @@ impl Scan {
         if from > 0 && bytes.get(from + 8..from + 16) == Some(&next_seq.to_le_bytes()[..]) {
             damage.records_lost = damage.records_lost.max(1);
         }
-        if let Some(header) = header.filter(|header| from == 0 && self.last.is_some_and(|last| last.session == header.session)) {
+        if let Some(header) = header.filter(|_| from == 0 && self.last.is_some()) {
             damage.records_lost = damage.records_lost.max(lost_until(header.first_seq.saturating_sub(1)));
         }
     }
