@@ -104,11 +104,11 @@ fn verify(arguments: &VerifyArguments) -> Result<bool> {
         return Ok(recovery.damage.is_none());
     }
     println!(
-        "{}: {} records in {} segments, {}, session {:016x}",
+        "{}: {} records, {}, segments: {}, session {:016x}",
         arguments.path.display(),
         count(recovery.records),
-        recovery.segments(),
         bytes(recovery.bytes),
+        recovery.segments(),
         recovery.session
     );
     match (&recovery.damage, recovery.is_closed) {

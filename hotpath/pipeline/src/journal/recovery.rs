@@ -90,7 +90,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, byte {}: {}; {} bytes after it were dropped, {} whole records among them, and at least {} records are lost",
+            "{}, byte {}: {}; bytes dropped after it: {}, whole records among them: {}, records known to be lost: {}",
             self.path.display(),
             self.offset,
             self.reason,
