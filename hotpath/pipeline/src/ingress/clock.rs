@@ -103,12 +103,6 @@ impl UtcClock {
         self.anchor.stamp(monotonic_ns)
     }
 
-    /// The last answer.
-    #[inline]
-    pub fn last(&self) -> Timestamp {
-        self.anchor.last
-    }
-
     /// The system's clock less ours at the last comparison, in nanoseconds.
     pub fn error_ns(&self) -> i64 {
         self.anchor.error_ns()

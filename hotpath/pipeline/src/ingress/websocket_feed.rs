@@ -113,8 +113,9 @@ impl WebSocketFeed {
                     && !(self.keeper.is_overlapping() && self.copies.is_copy(slot, client.message()))
                 {
                     self.counters.messages += 1;
+                    let recv = self.clock.now();
                     // Looked up again: the borrow above may not outlive the loop.
-                    return self.message_of(slot);
+                    return self.message_of(slot, recv);
                 }
                 self.counters.copies += 1;
             }
@@ -164,9 +165,9 @@ impl WebSocketFeed {
     }
 
     #[inline]
-    fn message_of(&self, slot: Slot) -> Option<FeedMessage<'_>> {
+    fn message_of(&self, slot: Slot, recv: Timestamp) -> Option<FeedMessage<'_>> {
         match &self.connections[slot.index()] {
-            Connection::Open(client) => Some(FeedMessage { bytes: client.message(), recv: self.clock.last(), slot }),
+            Connection::Open(client) => Some(FeedMessage { bytes: client.message(), recv, slot }),
             _ => None,
         }
     }

@@ -1,5 +1,8 @@
 //! The WebSocket client against bytes that come in every way they can, and the stream that is kept up against a real server.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use chronos_pipeline::ingress::{ConnectionLost, Endpoint, KeeperConfig, WebSocketClient, WebSocketConfig, WebSocketFeed};
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -236,6 +239,24 @@ fn a_refused_handshake_tells_its_status() {
     assert_eq!(refused, Err(ConnectionLost::Refused(429)));
 }
 
+/// The next connection, waited for at most ten seconds.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody connects");
+    }
+}
+
 /// A server on loopback that takes connections when it is asked to.
 struct Server(TcpListener);
 
@@ -249,29 +270,11 @@ impl Server {
         Endpoint::new(&format!("ws://{address}/ws"), vec![address]).with_subscriptions(vec!["subscribe".into()])
     }
 
-    /// The next connection, waited for at most ten seconds.
-    fn next(&self) -> TcpStream {
-        self.0.set_nonblocking(true).unwrap();
-        let begun = Instant::now();
-        loop {
-            match self.0.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(false).unwrap();
-                    return stream;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
-                Err(error) => panic!("{error}"),
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "nobody connects");
-        }
-    }
-
     /// Takes the next connection, while `feed` does its part.
     fn accept(&self, feed: &mut WebSocketFeed) -> WebSocket<TcpStream> {
         std::thread::scope(|scope| {
             let accepting = scope.spawn(|| {
-                let stream = self.next();
-                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                let stream = accept(&self.0);
                 let mut socket = tungstenite::accept(stream).unwrap();
                 assert_eq!(socket.read().unwrap(), Message::text("subscribe"));
                 socket

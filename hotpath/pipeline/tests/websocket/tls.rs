@@ -1,15 +1,14 @@
 //! A stream over TLS against a real server with a certificate made for the test.
-#![cfg(feature = "tls")]
 
+use super::{accept, drive};
 use chronos_pipeline::ingress::{
     ConnectionLost, Endpoint, KeeperConfig, TlsConnector, TlsSetupError, WebSocketConfig, WebSocketFeed,
 };
 use chronos_tests::{TestCertificate, test_certificate};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tungstenite::Message;
 
 fn server_config(certificate: &TestCertificate) -> Arc<ServerConfig> {
@@ -21,39 +20,11 @@ fn server_config(certificate: &TestCertificate) -> Arc<ServerConfig> {
     )
 }
 
-/// The next connection, waited for at most ten seconds.
-fn accept(listener: &TcpListener) -> TcpStream {
-    listener.set_nonblocking(true).unwrap();
-    let begun = Instant::now();
-    loop {
-        if let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(false).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            return stream;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "nobody connects");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 fn feed(listener: &TcpListener, trusted: &TestCertificate) -> WebSocketFeed {
     let address = listener.local_addr().unwrap();
     let tls = TlsConnector::with_roots([CertificateDer::from(trusted.certificate.clone())]).unwrap();
     let endpoint = Endpoint::new(&format!("wss://localhost:{}/ws", address.port()), vec![address]).with_tls(tls);
     WebSocketFeed::new(endpoint, KeeperConfig::default(), WebSocketConfig::default()).unwrap()
-}
-
-fn drive(feed: &mut WebSocketFeed, mut is_met: impl FnMut(&WebSocketFeed) -> bool) -> Vec<String> {
-    let begun = Instant::now();
-    let mut messages = Vec::new();
-    while !is_met(feed) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "nothing more happens: {feed:?}");
-        while let Some(message) = feed.receive() {
-            messages.push(String::from_utf8(message.bytes.to_vec()).unwrap());
-        }
-        feed.wait(Duration::from_millis(5)).unwrap();
-    }
-    messages
 }
 
 #[test]
