@@ -99,7 +99,7 @@ fn book_stream() {
                 decoder.decode(message.as_bytes(), Timestamp(0), &mut session).unwrap_or_else(|error| panic!("{message}: {error}"));
             } else {
                 let listener = &mut session.listener;
-                session.sync.resync(&mut |event| listener.hear(event));
+                session.sync.resync(chronos_market::StaleReason::Reset, &mut |event| listener.hear(event));
             }
             check(&session, was_synced);
             was_synced = session.sync.state() == BookState::Synced;

@@ -161,7 +161,6 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         folder => Some(MetaDirectory::open(folder.as_ref())?),
     };
     let mut notices = Vec::new();
-    let is_split = config.topology.mode == "split";
     let threads = if is_split { SPLIT_THREADS } else { SPLIT_THREADS - 1 };
     let waiting = config.waiting(threads);
     if config.topology.fifo_priority > 0 && waiting != Waiting::Park && available_cores() < threads {
@@ -197,7 +196,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         lock_memory()?;
     }
     // Both cold paths are started before this thread becomes a hot one, whose core and priority they would inherit.
-    let warm_up = WarmUp::prepare(&options.paths, config, &model, waiting)?;
+    let warm_up = WarmUp::prepare(&options.paths, config, &model, meta.as_ref(), waiting)?;
     let sources = if options.over.is_some() { datagram_sources(&capture) } else { capture.sources() };
     let Assembly { ingest, trade, cold, mut quarantine, engine } =
         assemble(config, &model, &capture.instruments, sources, waiting, &options_of_groups)?;

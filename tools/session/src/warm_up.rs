@@ -3,6 +3,7 @@
 use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, assemble};
 use crate::capture::{Capture, CaptureItem};
 use crate::config::Config;
+use crate::meta::MetaDirectory;
 use crate::model::ChosenModel;
 use crate::replay::SessionError;
 use chronos_coldpath::ColdHandle;
@@ -28,6 +29,7 @@ impl WarmUp {
         paths: &[PathBuf],
         config: &Config,
         model: &ChosenModel,
+        meta: Option<&MetaDirectory>,
         waiting: Waiting,
     ) -> Result<Option<WarmUp>, SessionError> {
         let lines = config.topology.warm_up_lines;
@@ -35,8 +37,9 @@ impl WarmUp {
             return Ok(None);
         }
         let capture = Capture::open(paths, config)?;
+        let options = AssemblyOptions { meta, ..AssemblyOptions::default() };
         let Assembly { ingest, trade, cold, quarantine, .. } =
-            assemble(config, model, &capture.instruments, capture.sources(), waiting, &AssemblyOptions::default())?;
+            assemble(config, model, &capture.instruments, capture.sources(), waiting, &options)?;
         Ok(Some(WarmUp { capture, fused: Fused::new(ingest, trade), cold, quarantine, lines }))
     }
 

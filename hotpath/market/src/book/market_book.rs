@@ -6,7 +6,7 @@ use super::order_sync::OrderSync;
 use super::stream::StreamSync;
 use super::sync::{BookEvent, BookSync, SyncCounters, SyncOutcome};
 use crate::decode::{BookMessage, DepthMessage, FeedMessage, Message, OrderMessage, OrderSnapshotMessage, SnapshotMessage};
-use crate::frame::{Bbo, BookState};
+use crate::frame::{Bbo, BookState, StaleReason};
 use std::num::NonZeroU32;
 
 /// A book of one of three kinds. The first message that needs a book decides which, and the memory of that kind is taken then;
@@ -135,7 +135,7 @@ impl MarketBook {
                 SyncOutcome::Unused
             }
             MarketBook::Depth(book) => match feed {
-                FeedMessage::Gap { .. } | FeedMessage::Restarted { .. } => book.resync(emit),
+                FeedMessage::Gap { .. } | FeedMessage::Restarted { .. } => book.resync(StaleReason::Reset, emit),
                 FeedMessage::Started | FeedMessage::Heartbeat | FeedMessage::Ended => SyncOutcome::Unused,
             },
             MarketBook::Stream(book) => book.on_feed(feed, emit),
@@ -143,29 +143,18 @@ impl MarketBook {
         }
     }
 
-    /// Drops the book and starts over from the next snapshot: the connection began anew, or somebody asked for it.
-    pub fn resync(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+    /// Drops the book and starts over from the next snapshot. `reason` says why the book is stale until then:
+    /// [`StaleReason::Reset`] where the connection began anew or somebody asked for it, [`StaleReason::Overrun`] where messages were
+    /// lost before they came here, for want of room.
+    pub fn resync(&mut self, reason: StaleReason, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         match self {
             MarketBook::Empty { has_begun, .. } => {
                 *has_begun = false;
                 SyncOutcome::Unused
             }
-            MarketBook::Depth(book) => book.resync(emit),
-            MarketBook::Stream(book) => book.resync(emit),
-            MarketBook::Orders(book) => book.resync(emit),
-        }
-    }
-
-    /// Messages were lost before they came here, for want of room: as [`MarketBook::resync`], and told as an overrun.
-    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        match self {
-            MarketBook::Empty { has_begun, .. } => {
-                *has_begun = false;
-                SyncOutcome::Unused
-            }
-            MarketBook::Depth(book) => book.on_overrun(emit),
-            MarketBook::Stream(book) => book.on_overrun(emit),
-            MarketBook::Orders(book) => book.on_overrun(emit),
+            MarketBook::Depth(book) => book.resync(reason, emit),
+            MarketBook::Stream(book) => book.resync(reason, emit),
+            MarketBook::Orders(book) => book.resync(reason, emit),
         }
     }
 
@@ -238,7 +227,6 @@ mod tests {
     use crate::decode::{LevelChange, Link, OrderAction, RestingOrder};
     use crate::event::{EventKind, Side};
     use crate::fixed::{Price, Qty};
-    use crate::frame::StaleReason;
 
     fn level(qty: i64) -> [LevelChange; 1] {
         [LevelChange { side: Side::Buy, price: Price(10), qty: Qty(qty) }]
@@ -271,7 +259,7 @@ mod tests {
         let snapshot = SnapshotMessage { symbol: None, last_id: 1, exchange_ns: 0, levels: &level(2) };
         assert_eq!(market.on_snapshot(&snapshot, &mut none), SyncOutcome::Unused);
         assert_eq!((market.bbo().bid.qty, market.state()), (Qty(1), BookState::Synced));
-        assert_eq!(market.resync(&mut none), SyncOutcome::WentStale(StaleReason::Reset));
+        assert_eq!(market.resync(StaleReason::Reset, &mut none), SyncOutcome::WentStale(StaleReason::Reset));
         assert_eq!(market.state(), BookState::Stale(StaleReason::Reset));
     }
 
@@ -307,10 +295,10 @@ mod tests {
             before.iter().for_each(|message| _ = market.on_message(message, &mut none));
             assert_eq!(market.state(), BookState::Synced);
             let mut events = Vec::new();
-            let outcome = market.on_overrun(&mut |event| events.push(event.kind));
+            let outcome = market.resync(StaleReason::Overrun, &mut |event| events.push(event.kind));
             assert_eq!((outcome, market.counters().overruns), (SyncOutcome::WentStale(StaleReason::Overrun), 1));
             assert_eq!((market.state(), &events[..]), (BookState::Stale(StaleReason::Overrun), &[EventKind::BookStale][..]));
-            assert!(!matches!(market.on_overrun(&mut none), SyncOutcome::WentStale(_)), "it is so already");
+            assert!(!matches!(market.resync(StaleReason::Overrun, &mut none), SyncOutcome::WentStale(_)), "it is so already");
             after.iter().for_each(|message| _ = market.on_message(message, &mut none));
             assert_eq!(market.state(), BookState::Synced);
         }

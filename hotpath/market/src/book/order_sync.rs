@@ -210,23 +210,11 @@ impl OrderSync {
         }
     }
 
-    /// Drops the book and starts over from the next snapshot: the connection began anew, or somebody asked for it.
-    pub fn resync(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+    /// Drops the book and starts over from the next snapshot. `reason` says why the book is stale until then.
+    pub fn resync(&mut self, reason: StaleReason, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         if self.phase == Phase::Synced {
-            return self.go_stale(StaleReason::Reset, emit);
+            return self.go_stale(reason, emit);
         }
-        self.wait_for_snapshot()
-    }
-
-    /// Messages were lost before they came here, for want of room: as [`resync`](Self::resync), and told as an overrun.
-    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if self.phase == Phase::Synced {
-            return self.go_stale(StaleReason::Overrun, emit);
-        }
-        self.wait_for_snapshot()
-    }
-
-    fn wait_for_snapshot(&mut self) -> SyncOutcome {
         self.pending.clear();
         self.phase = Phase::Waiting;
         SyncOutcome::Unused

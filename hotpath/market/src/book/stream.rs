@@ -140,23 +140,11 @@ impl StreamSync {
         }
     }
 
-    /// Drops the book and starts over from the next snapshot: the connection began anew, or somebody asked for it.
-    pub fn resync(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+    /// Drops the book and starts over from the next snapshot. `reason` says why the book is stale until then.
+    pub fn resync(&mut self, reason: StaleReason, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         if self.phase == Phase::Synced {
-            return self.go_stale(StaleReason::Reset, emit);
+            return self.go_stale(reason, emit);
         }
-        self.wait_for_snapshot()
-    }
-
-    /// Messages were lost before they came here, for want of room: as [`resync`](Self::resync), and told as an overrun.
-    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if self.phase == Phase::Synced {
-            return self.go_stale(StaleReason::Overrun, emit);
-        }
-        self.wait_for_snapshot()
-    }
-
-    fn wait_for_snapshot(&mut self) -> SyncOutcome {
         self.clear_pending();
         self.phase = Phase::Waiting;
         SyncOutcome::Unused
@@ -405,7 +393,7 @@ mod tests {
         assert_eq!(sync.on_book(&snapshot(Link::Rising(9), &book), &mut none), SyncOutcome::SnapshotUnneeded);
         assert_eq!(sync.on_book(&snapshot(Link::Rising(10), &book), &mut none), SyncOutcome::Synced);
         assert_eq!(sync.book().depth(Side::Buy), 1);
-        assert_eq!(sync.resync(&mut none), SyncOutcome::WentStale(StaleReason::Reset));
+        assert_eq!(sync.resync(StaleReason::Reset, &mut none), SyncOutcome::WentStale(StaleReason::Reset));
         // Nothing kept: the first change that is newer joins.
         assert_eq!(sync.on_book(&snapshot(Link::Rising(12), &book), &mut none), SyncOutcome::SnapshotLoaded);
         assert_eq!(sync.state(), BookState::Stale(StaleReason::Reset));

@@ -215,7 +215,7 @@ impl BookSync {
         self.last_id = snapshot.last_id;
         for level in snapshot.levels {
             if level.qty.0 > 0 && self.book.set(level.side, level.price, level.qty).is_err() {
-                return self.overrun(emit);
+                return self.go_stale(StaleReason::Overrun, emit);
             }
         }
         let Some(first_new) = first_new else {
@@ -229,7 +229,7 @@ impl BookSync {
             for index in message.start..message.start + message.len {
                 let change = self.pending_levels[index];
                 if self.book.set(change.side, change.price, change.qty).is_err() {
-                    return self.overrun(emit);
+                    return self.go_stale(StaleReason::Overrun, emit);
                 }
                 emit(level_event(&change, message.final_id, EventFlags::NONE));
             }
@@ -239,23 +239,11 @@ impl BookSync {
         self.enter_synced(emit)
     }
 
-    /// Drops the book and starts over from the next snapshot: the connection began anew, or somebody asked for it.
-    pub fn resync(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+    /// Drops the book and starts over from the next snapshot. `reason` says why the book is stale until then.
+    pub fn resync(&mut self, reason: StaleReason, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
         if self.phase == Phase::Synced {
-            return self.go_stale(StaleReason::Reset, emit);
+            return self.go_stale(reason, emit);
         }
-        self.wait_for_snapshot()
-    }
-
-    /// Messages were lost before they came here, for want of room: as [`resync`](Self::resync), and told as an overrun.
-    pub fn on_overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        if self.phase == Phase::Synced {
-            return self.overrun(emit);
-        }
-        self.wait_for_snapshot()
-    }
-
-    fn wait_for_snapshot(&mut self) -> SyncOutcome {
         self.clear_pending();
         self.phase = Phase::Waiting;
         SyncOutcome::Buffered
@@ -277,7 +265,7 @@ impl BookSync {
         self.emit_book(emit);
         for change in message.levels {
             if self.book.set(change.side, change.price, change.qty).is_err() {
-                return self.overrun(emit);
+                return self.go_stale(StaleReason::Overrun, emit);
             }
             emit(level_event(change, message.final_id, EventFlags::NONE));
         }
@@ -293,7 +281,7 @@ impl BookSync {
             match self.book.set(change.side, change.price, change.qty) {
                 Ok(false) => {}
                 Ok(true) => best_changed.note(change),
-                Err(_) => return self.overrun(emit),
+                Err(_) => return self.go_stale(StaleReason::Overrun, emit),
             }
             let flags = if place == last { EventFlags::BATCH_END } else { EventFlags::NONE };
             emit(level_event(change, final_id, flags));
@@ -330,13 +318,8 @@ impl BookSync {
     }
 
     #[cold]
-    fn overrun(&mut self, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
-        self.counters.overruns += 1;
-        self.go_stale(StaleReason::Overrun, emit)
-    }
-
-    #[cold]
     fn go_stale(&mut self, reason: StaleReason, emit: &mut impl FnMut(BookEvent)) -> SyncOutcome {
+        self.counters.overruns += u64::from(reason == StaleReason::Overrun);
         self.clear_pending();
         self.phase = Phase::Waiting;
         self.state = BookState::Stale(reason);

@@ -1,6 +1,6 @@
 //! Books of levels.
 
-use crate::{Books, capture, recorded, text};
+use crate::{Books, recorded, text, unpacked};
 use chronos_market::book::{BookEvent, BookSync, MarketBook, QuoteCheck, SyncOutcome};
 use chronos_market::decode::{
     BinanceDecoder, BitstampDecoder, BybitDecoder, CoinbaseDecoder, DecodeSink, Decoder, KrakenDecoder, Message, PacketDecoder,
@@ -169,7 +169,7 @@ fn remember_texts(message: &serde_json::Value, texts: &mut BTreeMap<(u8, Price),
 
 #[test]
 fn iex_books_survive_eleven_restarts() {
-    let Some(bytes) = capture("iex/deep10_20170425_part1.pcap.gz") else { return };
+    let Some(bytes) = unpacked("iex/deep10_20170425_part1.pcap.gz") else { return };
     let mut books = Books::new(MarketBook::new);
     let mut decoder = PacketDecoder::new(Timestamp(0), ReorderWindow::default());
     let (mut reader, mut rest) = (PcapReader::new(), bytes.as_slice());

@@ -2,12 +2,14 @@
 
 mod levels;
 mod orders;
+#[path = "../captures/whole_file.rs"]
+mod whole_file;
 
 use chronos_market::book::{BookEvent, MarketBook, SyncCounters, SyncOutcome};
 use chronos_market::decode::{DecodeSink, Decoder, FeedMessage, Message};
 use chronos_market::{BookState, Timestamp};
 use std::collections::BTreeMap;
-use std::io::Read;
+use whole_file::unpacked;
 
 /// The books of a capture by symbol, each made when its symbol is first named.
 struct Books {
@@ -95,23 +97,9 @@ impl DecodeSink for Books {
     }
 }
 
-/// A capture whole and decompressed; `None` where it is missing.
-fn capture(name: &str) -> Option<Vec<u8>> {
-    let path = chronos_tests::data_file(name)?;
-    let bytes = std::fs::read(&path).unwrap();
-    let mut plain = Vec::new();
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("zst") => plain = zstd::decode_all(bytes.as_slice()).unwrap(),
-        Some("xz") => drop(lzma_rust2::XzReader::new(bytes.as_slice(), true).read_to_end(&mut plain).unwrap()),
-        Some("gz") => drop(flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap()),
-        _ => plain = bytes,
-    }
-    Some(plain)
-}
-
 /// A capture of text.
 fn text(name: &str) -> Option<String> {
-    capture(name).map(|bytes| String::from_utf8(bytes).unwrap())
+    unpacked(name).map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 /// The messages of recordings made side by side, in the order they were received: the address for a REST reply, else nothing, and

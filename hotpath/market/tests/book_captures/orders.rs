@@ -1,6 +1,6 @@
 //! Books of orders.
 
-use crate::{Books, capture, text};
+use crate::{Books, text, unpacked};
 use chronos_market::book::{BookEvent, MarketBook, ORDERS_MAX, OrderSync, SyncOutcome};
 use chronos_market::decode::{
     BitfinexDecoder, BitstampDecoder, DbnDecoder, DbnMetadata, DbnStep, DecodeSink, Decoder, LevelChange, LobsterDecoder, Message,
@@ -112,7 +112,7 @@ fn bitfinex_names_no_order_that_is_not_at_rest() {
 
 #[test]
 fn databento_names_no_order_that_is_not_at_rest() {
-    let Some(bytes) = capture("databento/es-glbx-mdp3-20240508_000000_000002.mbo.dbn.zst") else { return };
+    let Some(bytes) = unpacked("databento/es-glbx-mdp3-20240508_000000_000002.mbo.dbn.zst") else { return };
     let length = DbnMetadata::length(bytes[..8].try_into().unwrap()).unwrap();
     let mut decoder = DbnDecoder::new(DbnMetadata::parse(&bytes[..length]).unwrap());
     let mut books = Books::new(MarketBook::new);

@@ -3,12 +3,12 @@
 //! Left out are files that hold no book: trades and quotes of Tardis, snapshots of the best 5 or 25 levels over and over, records of
 //! one message, and the small packet captures of one message a type.
 
+use crate::whole_file::unpacked;
 use crate::{Event, Step};
 use chronos_market::book::{BookEvent, BookSync, DepthView, MarketBook, SyncOutcome};
 use chronos_market::decode::*;
 use chronos_market::{EventKind, Timestamp};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::num::NonZeroU32;
 
 /// Messages read of a capture that is not one of the Binance recordings, so that the whole takes seconds in the dev profile. Shorter
@@ -175,24 +175,6 @@ fn capture(names: &[String], form: Form, messages_max: usize) -> Option<Vec<Inst
     let instrument =
         |(symbol, market): (String, Market)| Instrument { name: format!("{} {symbol}", names[0]), steps: market.steps };
     Some(listener.markets.into_iter().map(instrument).collect())
-}
-
-/// A file decompressed; `None` where it is missing.
-fn unpacked(name: &str) -> Option<Vec<u8>> {
-    let path = chronos_tests::data_file(name)?;
-    let bytes = std::fs::read(&path).unwrap();
-    let mut plain = Vec::new();
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("zst") => plain = zstd::decode_all(bytes.as_slice()).unwrap(),
-        Some("xz") => drop(lzma_rust2::XzReader::new(bytes.as_slice(), true).read_to_end(&mut plain).unwrap()),
-        Some("gz") => drop(flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap()),
-        Some("zip") => {
-            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
-            archive.by_index(0).unwrap().read_to_end(&mut plain).unwrap();
-        }
-        _ => plain = bytes,
-    }
-    Some(plain)
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -3,6 +3,8 @@
 
 mod batch;
 mod captures;
+#[path = "../captures/whole_file.rs"]
+mod whole_file;
 
 use batch::Batch;
 use chronos_market::book::{DepthView, TOP_LEVELS};

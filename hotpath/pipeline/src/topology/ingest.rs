@@ -14,7 +14,7 @@ use chronos_market::features::{FeatureConfig, FeatureEngine};
 use chronos_market::tick::{TickClock, TickConfig, TickDecision};
 use chronos_market::{
     Bbo, BookState, EventFlags, EventKind, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, Price, Qty, Side,
-    Timestamp,
+    StaleReason, Timestamp,
 };
 use std::fmt;
 use std::num::NonZeroU32;
@@ -225,14 +225,7 @@ impl Ingest {
     /// Drops an instrument's book, which starts over from its next snapshot; until then it is stale and nothing is decided on it.
     /// Logical time is where [`Ingest::advance`] left it.
     pub fn resync(&mut self, instrument: InstrumentId, out: &mut impl Crossing) {
-        let state = &mut self.state;
-        let started = state.stopwatch.start();
-        let (seq, now) = (&mut state.seq, state.now);
-        let Some(market) = state.markets.get_mut(instrument.index()) else { return };
-        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, instrument, 0, event));
-        if let outcome @ SyncOutcome::WentStale(_) = market.book.resync(&mut emit) {
-            state.after_book(instrument, outcome, started, started, out);
-        }
+        self.state.drop_book(instrument, StaleReason::Reset, out);
     }
 
     /// Messages of `source` were lost on the way here for want of room: none of its books may be used until its next snapshot. To
@@ -243,17 +236,10 @@ impl Ingest {
     #[cold]
     pub fn on_overrun(&mut self, source: usize, out: &mut impl Crossing) -> Result<(), IngestError> {
         let state = &mut self.state;
-        let started = state.stopwatch.start();
         let instruments = state.sources.get(source).ok_or(IngestError::UnknownSource)?.instruments.len();
         state.counters.overruns += 1;
         for place in 0..instruments {
-            let id = state.sources[source].instruments[place];
-            let (seq, now) = (&mut state.seq, state.now);
-            let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, 0, event));
-            let outcome = state.markets[id.index()].book.on_overrun(&mut emit);
-            if let SyncOutcome::WentStale(_) = outcome {
-                state.after_book(id, outcome, started, started, out);
-            }
+            state.drop_book(state.sources[source].instruments[place], StaleReason::Overrun, out);
         }
         Ok(())
     }
@@ -455,6 +441,18 @@ impl State {
             kind,
             side,
             flags: EventFlags::BATCH_END,
+        }
+    }
+
+    /// Drops a book, which starts over from its next snapshot.
+    #[cold]
+    fn drop_book(&mut self, id: InstrumentId, reason: StaleReason, out: &mut impl Crossing) {
+        let started = self.stopwatch.start();
+        let (seq, now) = (&mut self.seq, self.now);
+        let Some(market) = self.markets.get_mut(id.index()) else { return };
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, id, 0, event));
+        if let outcome @ SyncOutcome::WentStale(_) = market.book.resync(reason, &mut emit) {
+            self.after_book(id, outcome, started, started, out);
         }
     }
 
