@@ -71,6 +71,15 @@ impl NativeModel {
     }
 }
 
+impl NativeModel {
+    /// The model once for each set of vector instructions that this machine has, with the name of the set, the widest last. For
+    /// checks: [`NativeModel::new`] takes the widest.
+    pub fn for_each_instruction_set(weights: &StepWeights) -> Vec<(String, NativeModel)> {
+        let with = |instruction_set| NativeModel { instruction_set, ..NativeModel::new(weights) };
+        InstructionSet::available().into_iter().map(|set| (format!("{set:?}"), with(set))).collect()
+    }
+}
+
 impl StepModel for NativeModel {
     fn step(&mut self, input: &StepInput<'_>, out: &mut Prediction) -> Result<(), InferenceError> {
         input.check(self.features)?;
