@@ -75,9 +75,10 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         self.trade.flush();
     }
 
-    /// To be called while there is nothing to take, see [`Trade::idle`].
+    /// To be called while there is nothing to take, see [`Ingest::idle`] and [`Trade::idle`].
     #[inline]
     pub fn idle(&mut self) {
+        self.ingest.idle();
         self.trade.idle();
     }
 
