@@ -3,8 +3,10 @@
 use chronos_exchange::{GeneratorConfig, generate_file};
 use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree, below};
 use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
+use chronos_market::REPORT_BYTES;
 use chronos_market::features::registry;
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
+use chronos_pipeline::journal::{RecordKind, Recovery};
 use chronos_pipeline::journal::{RecordKind, read_record};
 use chronos_session::config::Config;
 use chronos_session::meta::{MetaDirectory, MetaParts};
@@ -157,18 +159,22 @@ fn recording_changes_nothing_and_the_journal_holds_what_the_digest_covers() {
     let recorded = replayed(&ReplayOptions { record: Some(record.clone()), ..fixture.options() });
     assert_eq!(recorded.digest, fixture.base.digest);
 
-    let bytes = std::fs::read(record.join("journal.bin")).unwrap();
-    let (mut digest, mut place, mut orders, mut reports) = (Sha256::new(), 0, 0_u64, 0_u64);
-    while let Ok((record, length)) = read_record(&bytes[place..]) {
+    let recovery = Recovery::open(&record.join("journal")).unwrap();
+    assert!(recovery.is_closed && recovery.damage.is_none());
+    let (mut digest, mut reader, mut orders, mut reports) = (Sha256::new(), recovery.reader(), 0_u64, 0_u64);
+    while let Some(record) = reader.next().unwrap() {
         match record.kind {
-            RecordKind::Order => orders += 1,
-            RecordKind::Report => reports += 1,
+            RecordKind::Order => {
+                orders += 1;
+                digest.update(record.payload);
+            }
+            // The canonical bytes, and behind them where the report was taken in.
+            RecordKind::Report => {
+                reports += 1;
+                digest.update(&record.payload[..REPORT_BYTES]);
+            }
             _ => {}
         }
-        if matches!(record.kind, RecordKind::Order | RecordKind::Report) {
-            digest.update(record.payload);
-        }
-        place += length;
     }
     assert!(orders >= recorded.orders && reports >= recorded.fills);
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

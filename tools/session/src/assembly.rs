@@ -1,6 +1,7 @@
 //! The parts of a session, made from its configuration: what a replay runs and a bench measures.
 
 use crate::config::Config;
+use crate::journal::{Beginning, FollowError};
 use crate::meta::MetaDirectory;
 use crate::model::ChosenModel;
 use crate::replay::SessionError;
@@ -81,11 +82,30 @@ pub fn assemble(
     let regime = RegimeConfig { window_ns: config.windows().window_ns, ..RegimeConfig::default() };
     let (ends, links) = cold_links(RECORDS_CAPACITY);
     let cold = ColdPath::start(ColdConfig { regime, record, quarantine: None, delay: options.cold_delay }, links)?;
-    let journal = match options.record {
-        Some(folder) => Some(MappedJournal::create(&folder.join("journal.bin"), config.journal.segment_mib << 20)?),
-        None => None,
-    };
-    let trade = Trade::new(
+    let mut journal = None;
+    let mut follower = None;
+    let mut venue = ReplayVenue::Simulated(Box::new(SimulatedVenue::new(config.venue(), instruments)?));
+    if options.record.is_some() || options.follow.is_some() {
+        let beginning = Beginning::of(config, model, &engine, SESSION, instruments, options.captures, options.limit)
+            .map_err(|source| JournalError::Io { path: options.captures.first().cloned().unwrap_or_default(), source })?;
+        let (mut session, mut segment_bytes) = (beginning.session_id(), config.journal.segment_mib << 20);
+        if let Some((recovery, path)) = options.follow {
+            let then = Beginning::read(recovery)?.ok_or_else(|| FollowError::NoBeginning { path: path.to_owned() })?;
+            beginning.check(&then, path)?;
+            // Written anew it is the same to the byte.
+            (session, segment_bytes) = (recovery.session, recovery.segment_bytes);
+            venue = ReplayVenue::Journaled(Box::new(JournaledVenue::new(recovery)));
+            follower = Some(JournalFollower::new(recovery));
+        }
+        if let Some(folder) = options.record {
+            let (folder, when_late) = (folder.join("journal"), WhenLate::Wait);
+            let sync_interval = Duration::from_secs_f64(config.journal.sync_interval_ms * 1e-3);
+            let mut made = Journal::create(&JournalConfig { folder, session, segment_bytes, sync_interval, when_late })?;
+            beginning.write(&mut made)?;
+            journal = Some(made);
+        }
+    }
+    let mut trade = Trade::new(
         instruments,
         TradeConfig {
             session: 1,
@@ -118,4 +138,38 @@ fn predictors(model: &ChosenModel, config: &Config, instruments: usize) -> Resul
         }
     }
     Ok((predictors, engine))
+}
+
+impl Venue for ReplayVenue {
+    #[inline]
+    fn submit(&mut self, now: Timestamp, command: &OrderCommand) -> Result<(), SubmitError> {
+        match self {
+            ReplayVenue::Simulated(venue) => venue.submit(now, command),
+            ReplayVenue::Journaled(venue) => venue.submit(now, command),
+        }
+    }
+
+    #[inline]
+    fn on_market(&mut self, event: &MarketEvent) {
+        match self {
+            ReplayVenue::Simulated(venue) => venue.on_market(event),
+            ReplayVenue::Journaled(venue) => venue.on_market(event),
+        }
+    }
+
+    #[inline]
+    fn next_due(&self) -> Option<Timestamp> {
+        match self {
+            ReplayVenue::Simulated(venue) => venue.next_due(),
+            ReplayVenue::Journaled(venue) => venue.next_due(),
+        }
+    }
+
+    #[inline]
+    fn poll(&mut self, until: Timestamp, out: &mut ReportBuffer) {
+        match self {
+            ReplayVenue::Simulated(venue) => venue.poll(until, out),
+            ReplayVenue::Journaled(venue) => venue.poll(until, out),
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub mod features;
 pub mod format;
 pub mod html;
 pub mod inspect;
+pub mod journal;
 pub mod meta;
 pub mod model;
 mod replay;

@@ -23,7 +23,7 @@ use chronos_pipeline::topology::{
     lock_memory,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What a replay is asked to do.
@@ -43,6 +43,8 @@ pub struct ReplayOptions {
     pub resyncs: Vec<Resync>,
     /// Play the capture through sockets on loopback.
     pub over: Option<WireOptions>,
+    /// Follow this journal of an earlier session: reports are the journal's, and so must be the orders.
+    pub journal: Option<PathBuf>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
 }
@@ -124,6 +126,23 @@ pub enum SessionError {
         /// Threads there would be.
         threads: usize,
     },
+    /// The journal took no record.
+    #[error("journal: {0}")]
+    Append(#[from] AppendError),
+    /// The journal to follow is of another session.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The replay did something else than the session did.
+    #[error("journal {path}: the replay is not the session again. {difference}", path = path.display())]
+    Different {
+        /// The journal.
+        path: PathBuf,
+        /// The first difference.
+        difference: Box<Difference>,
+    },
+    /// A core.
+    #[error("{0}; `--cores` takes the numbers of cores this process may use")]
+    Pin(#[from] PinError),
     /// The trade thread.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -155,6 +174,11 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
     }
     let mut capture = Capture::open(&options.paths, config)?;
+    let followed = options.journal.as_deref().map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let limit = match &followed {
+        Some((recovery, _)) => options.limit.or(Beginning::read(recovery)?.and_then(|then| then.start.limit)),
+        None => options.limit,
+    };
     let model = ChosenModel::of(config)?;
     let meta = match config.model.meta.as_str() {
         "none" => None,
@@ -224,7 +248,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
     };
     progress(Progress::of(&capture, counted.lines));
-    let (ingest, trade) = driver.finish()?;
+    let (ingest, mut trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
     drop(hot);
     counted.malformed += ingest.end_errors().len() as u64;
@@ -236,7 +260,14 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ));
     }
 
-    let trade_error = trade.error();
+    let journal = trade.close_journal()?;
+    if let (Some((_, path)), Some(difference)) = (&followed, trade.difference()) {
+        return Err(SessionError::Different { path: path.to_path_buf(), difference: Box::new(difference.clone()) });
+    }
+    let trade_error = trade.error().filter(|error| *error != TradeError::JournalEnded);
+    if let Some((recovery, path)) = &followed {
+        notices.push(note_followed(recovery, path));
+    }
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
     report.wire = wire;
     report.model_sha256 = model.directory().map(|model| model.manifest.model.sha256.clone());
@@ -249,9 +280,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
-    if let Some(journal) = trade.journal() {
-        journal.sync()?;
-    }
+    report.journal = journal.map(JournalReport::from);
     // Dropping the hot side's ends lets the cold path finish.
     let series = trade.into_observer();
     drop(quarantine);
@@ -422,6 +451,16 @@ impl Counted {
     }
 }
 
+/// What following a journal came to, where nothing differed.
+fn note_followed(recovery: &Recovery, path: &Path) -> String {
+    let end = match (&recovery.damage, recovery.is_closed) {
+        (Some(damage), _) => format!("it is damaged there ({damage})"),
+        (None, true) => "the end of the session".into(),
+        (None, false) => "the session was cut off there".into(),
+    };
+    format!("journal {}: each of its {} records was made again, the same to the byte; {end}", path.display(), recovery.records)
+}
+
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
     for (instrument, source) in capture.instruments.iter().zip(&capture.tick_sources) {
         if *source == TickSource::Messages {
@@ -497,6 +536,7 @@ fn report(
         time_reversals: ingested.time_reversals,
         regimes: BTreeMap::new(),
         wire: None,
+        journal: None,
         trading_state: match trade.trading_state() {
             TradingState::Active => "active",
             TradingState::Reducing => "reducing",

@@ -1,7 +1,8 @@
 //! Both groups on the calling thread, each message to completion: the default.
 
 use super::{Crossing, Ingest, IngestError, Observer, Trade, TradeError};
-use crate::decision::Strategy;
+use crate::decision::{Control, Strategy};
+use crate::risk::RiskLimits;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 
@@ -67,6 +68,22 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         let result = self.ingest.on_overrun(source, &mut Inline { trade: &mut self.trade });
         self.flush();
         result
+    }
+
+    /// Gives an order to the system at `now`, between two messages, none of which may follow with an earlier time; see
+    /// [`Trade::control`].
+    #[cold]
+    pub fn control(&mut self, now: Timestamp, control: Control) {
+        self.advance(now);
+        self.trade.control(control);
+    }
+
+    /// Replaces the limits at `now`, between two messages, none of which may follow with an earlier time; see
+    /// [`Trade::set_limits`].
+    #[cold]
+    pub fn set_limits(&mut self, now: Timestamp, limits: &RiskLimits) {
+        self.advance(now);
+        self.trade.set_limits(limits);
     }
 
     /// Third step: what may wait until the decision is made, see [`Trade::flush`].

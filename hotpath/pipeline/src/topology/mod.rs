@@ -15,7 +15,7 @@ mod split;
 mod trade;
 mod waiting;
 
-pub use back_pressure::{BackPressure, Reapplied, SkippedFrame};
+pub use back_pressure::BackPressure;
 pub use cold_link::ColdLink;
 pub use fused::Fused;
 pub use hot_thread::{Entered, HostError, HotThread, available_cores, lock_memory, pin_current_thread};
