@@ -7,7 +7,6 @@ use chronos_market::REPORT_BYTES;
 use chronos_market::features::registry;
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
 use chronos_pipeline::journal::{RecordKind, Recovery};
-use chronos_pipeline::journal::{RecordKind, read_record};
 use chronos_session::config::Config;
 use chronos_session::meta::{MetaDirectory, MetaParts};
 use chronos_session::model::ModelDirectory;

@@ -16,8 +16,8 @@ use chronos_pipeline::journal::{
 use chronos_pipeline::risk::{RiskCheck, RiskLimits, TradingState};
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{
-    BackPressure, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Split, Trade, TradeConfig, TradeError,
-    Waiting, WindowSchedule,
+    BackPressure, ByHand, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Split, Trade, TradeConfig,
+    TradeError, Waiting, WindowSchedule,
 };
 use generated::{instrument, market, predictor, source};
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ impl Venue for RandomVenue {
             fee_quote: 0,
         };
         if self.rng.u32(0..6) == 0 {
-            self.report(ExecutionReport { kind: ReportKind::Rejected, ..report });
+            self.report(ExecutionReport { kind: ReportKind::Rejected, leaves: Qty::ZERO, ..report });
             return Ok(());
         }
         self.report(report);
@@ -178,63 +178,45 @@ impl<V: Venue> Crossing for Live<'_, V> {
 /// What a session came to: digest, position, fills, fees, orders still open, what the system was allowed, and what held it.
 type Outcome = (String, Qty, u64, i128, Vec<OpenOrder>, TradingState, Vec<RiskCheck>);
 
-/// What somebody does to the system.
-enum ByHand {
-    Control(Control),
-    Limits(Box<RiskLimits>),
-}
-
-impl ByHand {
-    /// Now and then something, and soon after it that all may go on.
-    fn random(rng: &mut fastrand::Rng) -> Option<ByHand> {
-        let instrument = Scope::Instrument(InstrumentId(0));
-        Some(ByHand::Control(match rng.u32(0..800) {
-            0 => Control::Halt,
-            1 => Control::Reduce,
-            2 => Control::Kill(instrument),
-            3..20 => Control::Resume,
-            20..30 => Control::Restore(instrument),
-            30..34 => {
-                let mut limits =
-                    RiskLimits { collar_bps: rng.i64(5..100), open_orders_max: rng.usize(1..10), ..RiskLimits::default() };
-                // Of one in two more than a record holds.
-                for limits in limits.instruments.iter_mut().skip(1).take(if rng.bool() { 0 } else { 63 }) {
-                    (limits.is_spot, limits.is_restricted) = (rng.bool(), rng.bool());
-                    limits.qty_min = Qty(rng.i64(0..5));
-                }
-                return Some(ByHand::Limits(Box::new(limits)));
+/// Now and then something is done by hand, and soon after it what lets all go on.
+fn by_hand(rng: &mut fastrand::Rng) -> Option<ByHand> {
+    let instrument = Scope::Instrument(InstrumentId(0));
+    Some(ByHand::Control(match rng.u32(0..800) {
+        0 => Control::Halt,
+        1 => Control::Reduce,
+        2 => Control::Kill(instrument),
+        3..20 => Control::Resume,
+        20..30 => Control::Restore(instrument),
+        30..34 => {
+            let mut limits = RiskLimits { collar_bps: rng.i64(5..100), open_orders_max: rng.usize(1..10), ..RiskLimits::default() };
+            // Half the time more than a record holds.
+            for limits in limits.instruments.iter_mut().skip(if rng.bool() { 64 } else { 1 }) {
+                (limits.is_spot, limits.is_restricted, limits.qty_min) = (rng.bool(), rng.bool(), Qty(rng.i64(0..5)));
             }
-            _ => return None,
-        }))
-    }
+            return Some(ByHand::Limits(limits));
+        }
+        _ => return None,
+    }))
 }
 
-fn by_hand(trade: &mut Trade<ThresholdStrategy, RandomVenue, Nobody>, rng: &mut fastrand::Rng) {
-    match ByHand::random(rng) {
-        Some(ByHand::Control(control)) => trade.control(control),
-        Some(ByHand::Limits(limits)) => trade.set_limits(&limits),
-        None => {}
-    }
-}
-
-/// The session: time moves on between messages, and somebody gives orders to the system.
+/// The session: time moves on between messages, and things are done by hand.
 fn live(messages: &Messages, seed: u64, folder: &Path) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut ingest, mut trade, cold) = groups(RandomVenue::new(seed), ENTRY, journal(folder));
     let mut last = messages[0].0;
     for (recv, message) in messages {
-        by_hand(&mut trade, &mut rng);
+        by_hand(&mut rng).inspect(|what| trade.by_hand(what));
         if rng.u32(0..3) == 0 && *recv > last {
             let until = Timestamp(rng.i64(last.0..=recv.0));
             let now = ingest.advance(until, &mut Live { trade: &mut trade, rng: &mut rng });
             trade.advance(now);
-            by_hand(&mut trade, &mut rng);
+            by_hand(&mut rng).inspect(|what| trade.by_hand(what));
         }
         last = last.max(*recv);
         let now = ingest.advance(*recv, &mut Live { trade: &mut trade, rng: &mut rng });
         trade.advance(now);
         ingest.on_message(0, message, &mut Live { trade: &mut trade, rng: &mut rng }).unwrap();
-        by_hand(&mut trade, &mut rng);
+        by_hand(&mut rng).inspect(|what| trade.by_hand(what));
         trade.flush();
     }
     trade.finish(ingest.now());
@@ -253,22 +235,21 @@ fn closed<V: Venue>(mut trade: Trade<ThresholdStrategy, V, Nobody>, cold: ColdHa
     outcome
 }
 
-/// A session of a driver, which is given orders between messages.
+/// A session of a driver, with things done by hand between messages.
 fn driven(messages: &Messages, seed: u64, folder: &Path, is_split: bool) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (ingest, trade, cold) = groups(RandomVenue::new(seed), ENTRY, journal(folder));
     // At the time of the message before, or later and before the next one.
-    let mut orders = messages.iter().zip(&messages[1..]).map(|((recv, _), (next, _))| {
-        ByHand::random(&mut rng).map(|order| (Timestamp(rng.i64(recv.0..=next.0.max(recv.0))), order))
-    });
+    let mut hands = messages
+        .iter()
+        .zip(&messages[1..])
+        .map(|((recv, _), (next, _))| by_hand(&mut rng).map(|what| (Timestamp(rng.i64(recv.0..=next.0.max(recv.0))), what)));
     let trade = if is_split {
         let mut split = Split::start(ingest, trade, HotThread::default(), Waiting::Park).unwrap();
         for (recv, message) in messages {
             split.on_message(0, *recv, message).unwrap();
-            match orders.next().flatten() {
-                Some((now, ByHand::Control(control))) => split.control(now, control),
-                Some((now, ByHand::Limits(limits))) => split.set_limits(now, &limits),
-                None => {}
+            if let Some((now, what)) = hands.next().flatten() {
+                split.by_hand(now, &what);
             }
         }
         split.finish().unwrap().1
@@ -276,10 +257,8 @@ fn driven(messages: &Messages, seed: u64, folder: &Path, is_split: bool) -> Outc
         let mut fused = Fused::new(ingest, trade);
         for (recv, message) in messages {
             fused.on_message(0, *recv, message).unwrap();
-            match orders.next().flatten() {
-                Some((now, ByHand::Control(control))) => fused.control(now, control),
-                Some((now, ByHand::Limits(limits))) => fused.set_limits(now, &limits),
-                None => {}
+            if let Some((now, what)) = hands.next().flatten() {
+                fused.by_hand(now, &what);
             }
         }
         fused.finish().1
@@ -369,7 +348,7 @@ fn the_session_happens_again_to_the_byte() {
 }
 
 #[test]
-fn orders_to_the_system_have_one_place_whatever_the_topology() {
+fn what_is_done_by_hand_has_one_place_whatever_the_topology() {
     let messages = market(SECONDS, 1);
     for seed in 0..2 {
         let folder = tempfile::tempdir().unwrap();

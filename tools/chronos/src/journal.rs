@@ -2,8 +2,10 @@
 
 use crate::tables::printable;
 use anyhow::Result;
-use chronos_market::{NewOrder, OrderCommand, PRICE_SCALE, ReportKind, Side, TimeInForce};
+use chronos_market::{InstrumentId, NewOrder, OrderCommand, PRICE_SCALE, ReportKind, Side, TimeInForce, Timestamp};
+use chronos_pipeline::decision::{Control, Scope};
 use chronos_pipeline::journal::{Content, Damage, JournaledInstrument, Record, Recovery, UnsentReason};
+use chronos_pipeline::risk::{LimitChange, StateChange};
 use chronos_session::format::{bytes, clock_utc, count, date_utc};
 use chronos_session::journal::hex;
 use clap::{Args, Subcommand};
@@ -177,7 +179,7 @@ fn unreadable(record: &Record<'_>) -> Vec<(&'static str, Value)> {
 
 /// What a record says, name by name.
 fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'static str, Value)> {
-    let symbol = |id: chronos_market::InstrumentId| match instruments.iter().find(|instrument| instrument.id == id) {
+    let symbol = |id: InstrumentId| match instruments.iter().find(|instrument| instrument.id == id) {
         Some(instrument) => instrument.symbol.clone(),
         None => id.0.to_string(),
     };
@@ -221,12 +223,30 @@ fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'stat
             ("hash", json!(format!("{hash:016x}"))),
         ],
         Content::Timer(timer) => vec![("timer", json!(timer.0))],
-        Content::State { state, reason } => {
-            vec![("state", json!(format!("{state:?}").to_lowercase())), ("reason", json!(format!("{reason:?}").to_lowercase()))]
-        }
+        Content::State(StateChange { state, cause, origin, value, scope, until }) => vec![
+            ("state", json!(format!("{state:?}").to_lowercase())),
+            ("cause", json!(cause.name())),
+            ("origin", json!(format!("{origin:?}").to_lowercase())),
+            ("value", json!(value)),
+            ("scope", json!(scope.map(|scope| scope_name(scope, symbol)))),
+            ("until_ns", json!(Some(until.0).filter(|_| *until != Timestamp::MAX))),
+        ],
         Content::Skip { seq, instrument } => vec![("frame", json!(seq)), ("symbol", json!(symbol(*instrument)))],
+        Content::Limits { hashes: [before, after], changes, entry } => vec![
+            ("entry", json!(entry)),
+            ("changes", changes.iter().map(|change| limit_change(change, symbol)).collect()),
+            ("before", json!(hex(before))),
+            ("after", json!(hex(after))),
+        ],
         Content::Control { control, entry } => {
-            vec![("entry", json!(entry)), ("control", json!(format!("{control:?}").to_lowercase()))]
+            let (name, scope) = match control {
+                Control::Reduce => ("reduce", None),
+                Control::Halt => ("halt", None),
+                Control::Resume => ("resume", None),
+                Control::Kill(scope) => ("kill", Some(scope)),
+                Control::Restore(scope) => ("restore", Some(scope)),
+            };
+            vec![("entry", json!(entry)), ("control", json!(name)), ("scope", json!(scope.map(|scope| scope_name(*scope, symbol))))]
         }
         Content::Unsent { order, is_cancel, reason } => vec![
             ("order", json!(order.to_string())),
@@ -244,6 +264,7 @@ fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'stat
             ("engine", json!(start.engine)),
             ("config", json!(hex(&start.config_hash))),
             ("model", json!(hex(&start.model_sha256))),
+            ("meta", json!(hex(&start.meta_sha256))),
             ("limit", json!(start.limit)),
         ],
         Content::Instrument(instrument) => vec![
@@ -266,6 +287,20 @@ fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'stat
             ("digest", json!(hex(&end.digest))),
         ],
     }
+}
+
+fn scope_name(scope: Scope, symbol: impl Fn(InstrumentId) -> String) -> String {
+    match scope {
+        Scope::Strategy(id) => format!("strategy {}", id.0),
+        Scope::Instrument(id) => format!("instrument {}", symbol(id)),
+        Scope::Venue(venue) => format!("venue {venue}"),
+    }
+}
+
+/// What a field was and is; numbers as texts, since they may be longer than JSON's.
+fn limit_change(change: &LimitChange, symbol: impl Fn(InstrumentId) -> String) -> Value {
+    let instrument = change.instrument.map(|id| symbol(InstrumentId(id)));
+    json!({ "field": change.name(), "instrument": instrument, "old": change.old.to_string(), "new": change.new.to_string() })
 }
 
 fn side_name(side: Side) -> &'static str {

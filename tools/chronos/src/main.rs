@@ -71,6 +71,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Journal(arguments) => {
+            journal::run(&arguments).map(|is_whole| if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
         Command::Features(arguments) => done(features::run(&arguments)),
         Command::Bars(arguments) => done(bars::run(&arguments)),
         Command::Label(arguments) => done(label::run(&arguments)),

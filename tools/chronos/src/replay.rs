@@ -160,6 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         limit: arguments.limit,
         record: arguments.record.clone(),
         resyncs: Vec::new(),
+        by_hand: Vec::new(),
         over: over(arguments),
         journal: arguments.journal.clone(),
         cold_delay: None,

@@ -153,7 +153,7 @@ fn wire_counts(wire: &WireReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chronos_session::report::{BookChecks, LatencySummary, MetaReport, SCHEMA};
+    use chronos_session::report::{BookChecks, JournalReport, LatencySummary, MetaReport, SCHEMA};
 
     fn report() -> Report {
         let summary = LatencySummary { count: 1_204_331, p50: 842, p99: 12_340, p999: 99_960, max: 4_000_000 };

@@ -436,12 +436,15 @@ impl Config {
 
     /// SHA-256 of what can change an order: everything but threads, the journal, recording, and the model, whose file has a hash of
     /// its own.
-    pub fn decision_hash(&self) -> [u8; 32] {
+    /// `disturbances` tells what is done to the messages on the way.
+    pub fn decision_hash(&self, disturbances: &str) -> [u8; 32] {
         let (topology, model) = (TopologySection::default(), ModelSection::default());
         let (journal, record) = (JournalSection::default(), RecordSection::default());
         let decisive = Config { topology, model, journal, record, ..self.clone() };
         // Serialising plain numbers and strings cannot fail, see `hash`.
-        Sha256::digest(toml::to_string(&decisive).unwrap_or_default()).into()
+        let mut hash = Sha256::new_with_prefix(toml::to_string(&decisive).unwrap_or_default());
+        hash.update(disturbances);
+        hash.finalize().into()
     }
 
     /// The engine asked for.
@@ -651,7 +654,7 @@ mod tests {
         other.venue.taker_fee_bps += 0.1;
         assert_eq!(Config::default().hash(), Config::default().hash());
         assert_ne!(Config::default().hash(), other.hash());
-        assert_ne!(Config::default().decision_hash(), other.decision_hash());
+        assert_ne!(Config::default().decision_hash(""), other.decision_hash(""));
     }
 
     #[test]
@@ -661,7 +664,9 @@ mod tests {
         other.journal.segment_mib += 1;
         other.record.rows_per_segment += 1;
         other.model.path = "elsewhere".into();
-        assert_eq!(Config::default().decision_hash(), other.decision_hash());
+        other.model.meta = "elsewhere".into();
+        assert_eq!(Config::default().decision_hash(""), other.decision_hash(""));
+        assert_ne!(other.decision_hash(""), other.decision_hash("lost messages"));
         assert_ne!(Config::default().hash(), other.hash());
     }
 }

@@ -1,6 +1,7 @@
 //! What the journal of a session begins with, and whether a replay may follow it.
 
 use crate::config::Config;
+use crate::meta::MetaDirectory;
 use crate::model::ChosenModel;
 use chronos_market::{Instrument, InstrumentId};
 use chronos_pipeline::journal::{
@@ -13,6 +14,17 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a capture hashed at once.
 const HASHED_BYTES: usize = 1 << 20;
+
+/// What a session is fed with.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SessionInput<'a> {
+    /// The files of the captures, in the order they are read.
+    pub captures: &'a [PathBuf],
+    /// Lines after which the session is to stop; `None` for all.
+    pub limit: Option<u64>,
+    /// What is done to the messages on the way, in words: books dropped, faults injected. Empty where nothing is.
+    pub disturbances: &'a str,
+}
 
 /// Everything an order depends on that is not in the journal itself: its first records.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,23 +66,30 @@ impl Beginning {
     /// The beginning of a session.
     ///
     /// # Errors
-    /// Where a capture cannot be read.
+    /// [`JournalError::Io`] where a capture cannot be read.
     pub fn of(
+        session: u32,
         config: &Config,
         model: &ChosenModel,
+        meta: Option<&MetaDirectory>,
         engine: &str,
-        session: u32,
         instruments: &[Instrument],
-        captures: &[PathBuf],
-        limit: Option<u64>,
-    ) -> io::Result<Beginning> {
-        let model_sha256 = model.directory().map_or([0; 32], |model| bytes_of_hex(&model.manifest.model.sha256));
-        let start = SessionStart { session, config_hash: config.decision_hash(), model_sha256, limit, engine: engine.to_owned() };
+        input: &SessionInput<'_>,
+    ) -> Result<Beginning, JournalError> {
+        let start = SessionStart {
+            session,
+            config_hash: config.decision_hash(input.disturbances),
+            model_sha256: model.directory().map_or([0; 32], |model| bytes_of_hex(&model.manifest.model.sha256)),
+            meta_sha256: meta.map_or([0; 32], |meta| bytes_of_hex(&meta.manifest.meta.sha256)),
+            limit: input.limit,
+            engine: engine.to_owned(),
+        };
+        let capture = |path: &PathBuf| capture_file(path).map_err(|source| JournalError::Io { path: path.clone(), source });
         let instruments = instruments.iter().enumerate();
         Ok(Beginning {
             start,
             instruments: instruments.map(|(id, known)| JournaledInstrument::of(InstrumentId(id as u16), known)).collect(),
-            captures: captures.iter().map(|path| capture_file(path)).collect::<io::Result<_>>()?,
+            captures: input.captures.iter().map(capture).collect::<Result<_, _>>()?,
         })
     }
 
@@ -127,6 +146,7 @@ impl Beginning {
         differs("the set of instruments", instruments(then), instruments(self), "use the same configuration and `--symbols`")?;
         differs("the limit of lines", limit(then), limit(self), "leave `--limit` out")?;
         differs("the model", hex(&old.model_sha256), hex(&own.model_sha256), "use the same `--model` and `--seed`")?;
+        differs("the meta model", hex(&old.meta_sha256), hex(&own.meta_sha256), "use the same `--meta`")?;
         differs("the engine of the model", old.engine.clone(), own.engine.clone(), "use the same `--engine`")?;
         differs("the configuration", hex(&old.config_hash), hex(&own.config_hash), "use the same `--config` and options")?;
         differs("the number", old.session.to_string(), own.session.to_string(), "use the same build")

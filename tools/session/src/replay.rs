@@ -1,25 +1,26 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, ReplayVenue, assemble};
 use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
+use crate::journal::{Beginning, FollowError, SessionInput};
 use crate::meta::MetaDirectory;
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{BookChecks, InstrumentReport, JournalReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use crate::warm_up::WarmUp;
 use crate::wire::{self, WireError, WireOptions, WireReport};
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
-use chronos_exchange::{SimulatedVenue, VenueConfigError};
+use chronos_exchange::VenueConfigError;
 use chronos_market::decode::{Feed, LinkType};
 use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::gateway::WiredVenue;
-use chronos_pipeline::journal::JournalError;
+use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery};
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
+    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
     lock_memory,
 };
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct ReplayOptions {
     pub record: Option<PathBuf>,
     /// Books to drop on the way, each to start over from its next snapshot.
     pub resyncs: Vec<Resync>,
+    /// Things done by hand on the way. A replay that follows a journal does those of the journal instead.
+    pub by_hand: Vec<DoneByHand>,
     /// Play the capture through sockets on loopback.
     pub over: Option<WireOptions>,
     /// Follow this journal of an earlier session: reports are the journal's, and so must be the orders.
@@ -56,6 +59,15 @@ pub struct Resync {
     pub after_lines: u64,
     /// Index of the instrument in the report.
     pub instrument: InstrumentId,
+}
+
+/// Control input: something done by hand, as an order to the system or other limits.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct DoneByHand {
+    /// After so many lines, at the time of the last of them.
+    pub after_lines: u64,
+    /// What is done.
+    pub what: ByHand,
 }
 
 /// What a replay gives.
@@ -140,9 +152,6 @@ pub enum SessionError {
         /// The first difference.
         difference: Box<Difference>,
     },
-    /// A core.
-    #[error("{0}; `--cores` takes the numbers of cores this process may use")]
-    Pin(#[from] PinError),
     /// The trade thread.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -209,12 +218,16 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
+    let captures: Vec<PathBuf> = capture.files.iter().map(|file| file.path.clone()).collect();
+    let disturbances = disturbances(options);
     let options_of_groups = AssemblyOptions {
         meta: meta.as_ref(),
         verify: options.verify,
         record: options.record.as_deref(),
         cold_delay: options.cold_delay,
         back_pressure: BackPressure::Lossless,
+        follow: followed.as_ref().map(|(recovery, path)| (recovery, *path)),
+        input: SessionInput { captures: &captures, limit, disturbances: &disturbances },
     };
     if config.topology.lock_memory {
         lock_memory()?;
@@ -236,14 +249,14 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let wire = match (&options.over, &mut driver) {
         (Some(over), Driver::Fused(fused)) => {
             let instruments = capture.instruments.clone();
-            let limit = options.limit.unwrap_or(u64::MAX);
+            let limit = limit.unwrap_or(u64::MAX);
             let run = play_over(over, capture, limit, fused, &instruments, &mut counted, &mut quarantine, progress)?;
             capture = run.0;
             Some(run.1)
         }
         (_, driver) => {
             let mut replaying = Replaying { driver, counted: &mut counted, quarantine: &mut quarantine, options };
-            (counted.lines, _) = capture.read(options.limit, progress, &mut replaying);
+            (counted.lines, _) = capture.read(limit, progress, &mut replaying);
             None
         }
     };
@@ -319,6 +332,14 @@ fn play_over(
     Ok((run.capture, run.report))
 }
 
+/// What is done to the messages on the way, in words: with the same a session can happen again.
+fn disturbances(options: &ReplayOptions) -> String {
+    let faults = options.over.filter(|over| over.loss > 0.0 || over.reorder > 0.0);
+    let faults = faults.map(|WireOptions { loss, reorder, seed, .. }| format!("{loss} lost, {reorder} overtaken, seed {seed}"));
+    let resyncs = options.resyncs.iter().map(|resync| format!("book {} dropped after {}", resync.instrument.0, resync.after_lines));
+    faults.into_iter().chain(resyncs).collect::<Vec<_>>().join("; ")
+}
+
 /// The sources of a capture as sockets give them: of captured packets the payloads of their datagrams.
 fn datagram_sources(capture: &Capture) -> Vec<Source> {
     let mut sources = capture.sources();
@@ -333,7 +354,7 @@ fn datagram_sources(capture: &Capture) -> Vec<Source> {
 /// The chosen topology over the groups of a replay.
 enum Driver {
     Fused(Box<ReplayFused>),
-    Split(Box<Split<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>>),
+    Split(Box<Split<ReplayStrategy, WiredVenue<ReplayVenue>, Series>>),
 }
 
 impl Driver {
@@ -359,6 +380,14 @@ impl Driver {
         match self {
             Driver::Fused(fused) => fused.resync(instrument),
             Driver::Split(split) => split.resync(instrument),
+        }
+    }
+
+    /// Now, which is between two messages.
+    fn by_hand(&mut self, what: &ByHand) {
+        match self {
+            Driver::Fused(fused) => fused.by_hand(fused.ingest().now(), what),
+            Driver::Split(split) => split.by_hand(split.ingest().now(), what),
         }
     }
 
@@ -399,6 +428,10 @@ impl CaptureReader for Replaying<'_> {
     fn is_done(&mut self, records: u64) -> bool {
         for resync in self.options.resyncs.iter().filter(|resync| resync.after_lines == records) {
             self.driver.resync(resync.instrument);
+        }
+        let is_following = self.options.journal.is_some();
+        for done in self.options.by_hand.iter().filter(|done| !is_following && done.after_lines == records) {
+            self.driver.by_hand(&done.what);
         }
         self.driver.has_stopped()
     }

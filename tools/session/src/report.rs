@@ -125,6 +125,10 @@ impl MetaReport {
             taken: counters.taken,
             filtered: counters.filtered,
             too_small: counters.too_small,
+        }
+    }
+}
+
 /// A journal, and what a power loss at the worst moment could have cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct JournalReport {

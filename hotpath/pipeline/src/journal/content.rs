@@ -24,8 +24,8 @@ pub enum Content {
     },
     /// [`canonical_report`](chronos_market::canonical_report), entry u64.
     Report {
-        /// Place among everything the trade group took in: events, frames, reports, timers, window ends, parameters, orders to the
-        /// system.
+        /// Place among everything the trade group took in: events, frames, reports, timers, window ends, parameters, and what
+        /// was done by hand.
         entry: u64,
         /// The report.
         report: ExecutionReport,

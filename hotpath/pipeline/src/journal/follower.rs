@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// A journal being followed. Records that the trade group makes by itself (orders, timers, states) are compared one by one; those
-/// that came from outside (reports, orders to the system, skipped frames, when parameters took effect) are told when it is their
+/// that came from outside (reports, what was done by hand, skipped frames, when parameters took effect) are told when it is their
 /// turn, which is where every record before them was made and as much was taken in as then.
 #[derive(Debug)]
 pub struct JournalFollower {
@@ -57,9 +57,9 @@ pub(crate) enum Comparison {
     AtEnd,
 }
 
-/// An order to the system that the journal holds.
+/// What the journal has done by hand.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum JournaledOrder {
+pub(crate) enum JournaledHand {
     Control(Control),
     Limits(Vec<LimitChange>),
 }
@@ -135,19 +135,19 @@ impl JournalFollower {
         Some(Timestamp(next.recv_ns))
     }
 
-    /// What the system is to be ordered by `until`, as the `entry`-th of everything, and when, if it is.
-    pub(crate) fn order_due(&self, entry: u64, until: Timestamp) -> Option<(Timestamp, JournaledOrder)> {
-        let is_order = |next: &&OwnedRecord| matches!(next.kind, RecordKind::Control | RecordKind::Limits);
-        let next = self.next.as_ref().filter(is_order)?;
+    /// What is to be done by hand by `until`, as the `entry`-th of everything, and when, if anything is.
+    pub(crate) fn hand_due(&self, entry: u64, until: Timestamp) -> Option<(Timestamp, JournaledHand)> {
+        let is_by_hand = |next: &&OwnedRecord| matches!(next.kind, RecordKind::Control | RecordKind::Limits);
+        let next = self.next.as_ref().filter(is_by_hand)?;
         if next.entry() != Some(entry) || next.recv_ns > until.0 {
             return None;
         }
-        let order = match Content::of(&next.as_record())? {
-            Content::Control { control, .. } => JournaledOrder::Control(control),
-            Content::Limits { changes, .. } => JournaledOrder::Limits(changes),
+        let what = match Content::of(&next.as_record())? {
+            Content::Control { control, .. } => JournaledHand::Control(control),
+            Content::Limits { changes, .. } => JournaledHand::Limits(changes),
             _ => return None,
         };
-        Some((Timestamp(next.recv_ns), order))
+        Some((Timestamp(next.recv_ns), what))
     }
 
     /// Whether the parameters of this window, the next in order, take effect at some time.

@@ -29,7 +29,7 @@
 //! **Restarting.** [`restore`] gives positions, open orders and what holds trading as of the last whole record.
 //!
 //! **Following.** A [`JournalFollower`] leads a replay of the session's captures along its journal, with a [`JournaledVenue`] in the
-//! venue's place: reports, orders to the system and skips happen again where they did, and every record the replay makes must equal
+//! venue's place: reports, what was done by hand and skips happen again where they did, and every record the replay makes must equal
 //! the journal's.
 
 pub(crate) mod content;
@@ -45,7 +45,7 @@ mod writer;
 
 pub use content::{CaptureFile, Content, JournaledInstrument, SessionEnd, SessionStart, UnsentReason};
 pub use error::{AppendError, JournalError};
-pub(crate) use follower::{Comparison, JournaledOrder};
+pub(crate) use follower::{Comparison, JournaledHand};
 pub use follower::{Difference, JournalFollower, OwnedRecord};
 pub use keeper::JournalSummary;
 pub use record::{PAYLOAD_MAX, Record, RecordError, RecordKind, read_record, record_bytes, write_record};

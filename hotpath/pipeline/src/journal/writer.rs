@@ -4,6 +4,7 @@ use super::keeper::{Ending, JournalSummary, Keeper, Position, Shared};
 use super::record::{PAYLOAD_MAX, Record, RecordKind, record_bytes, write_record};
 use super::segment::{PAGE, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, segment_number};
 use super::{AppendError, JournalError};
+use crate::topology::Waiting;
 use memmap2::MmapRaw;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -170,6 +171,7 @@ impl Journal {
         if record.payload.len() > PAYLOAD_MAX {
             return Err(AppendError::TooLong);
         }
+        let mut idle = 0;
         let next = loop {
             match self.ready.pop() {
                 Ok(next) => break next,
@@ -179,7 +181,9 @@ impl Journal {
                     if let Some(keeper) = &self.keeper {
                         keeper.thread().unpark();
                     }
-                    std::thread::yield_now();
+                    // A thread of higher priority has to sleep for the keeper to run.
+                    Waiting::Park.pause(idle);
+                    idle = idle.saturating_add(1);
                 }
             }
         };

@@ -1,8 +1,7 @@
 //! Both groups on the calling thread, each message to completion: the default.
 
-use super::{Crossing, Ingest, IngestError, Observer, Trade, TradeError};
-use crate::decision::{Control, Strategy};
-use crate::risk::RiskLimits;
+use super::{ByHand, Crossing, Ingest, IngestError, Observer, Trade, TradeError};
+use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 
@@ -70,20 +69,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         result
     }
 
-    /// Gives an order to the system at `now`, between two messages, none of which may follow with an earlier time; see
-    /// [`Trade::control`].
+    /// Does what somebody wants done at `now`, between two messages, none of which may follow with an earlier time.
     #[cold]
-    pub fn control(&mut self, now: Timestamp, control: Control) {
+    pub fn by_hand(&mut self, now: Timestamp, what: &ByHand) {
         self.advance(now);
-        self.trade.control(control);
-    }
-
-    /// Replaces the limits at `now`, between two messages, none of which may follow with an earlier time; see
-    /// [`Trade::set_limits`].
-    #[cold]
-    pub fn set_limits(&mut self, now: Timestamp, limits: &RiskLimits) {
-        self.advance(now);
-        self.trade.set_limits(limits);
+        self.trade.by_hand(what);
     }
 
     /// Third step: what may wait until the decision is made, see [`Trade::flush`].

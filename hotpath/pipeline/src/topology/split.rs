@@ -2,14 +2,13 @@
 //!
 //! Events and frames travel in two rings. A frame belongs after the event it names (`frame.seq`) and before the next one; it is
 //! pushed in that order, so whoever sees an event beyond it also sees the frame. Both rings are lossless: a full one makes the
-//! ingest side wait. Orders to the system have a ring of their own and say after which event and how many frames they come, so their
-//! place is the one they were given in. Where the session is live, the trade side skips a frame when it comes to its place and a newer one of the same
+//! ingest side wait. What is done by hand has a ring of its own and says after which event and how many frames it comes, so its place is
+//! the one it was given in. Where the session is live, the trade side skips a frame when it comes to its place and a newer one of the same
 //! instrument is in the ring already ([`BackPressure`]); so a skip has a place in the order of things, like all else.
 
 use super::hot_thread::touch_ring;
-use super::{BackPressure, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Trade, Waiting};
-use crate::decision::{Control, Strategy};
-use crate::risk::RiskLimits;
+use super::{BackPressure, ByHand, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Trade, Waiting};
+use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
 use std::fmt;
@@ -21,8 +20,8 @@ use std::thread::JoinHandle;
 const EVENTS_MAX: usize = 65_536;
 /// Frames in flight.
 const FRAMES_MAX: usize = 1_024;
-/// Orders to the system in flight.
-const SYSTEM_ORDERS_MAX: usize = 8;
+/// Things done by hand in flight.
+const BY_HAND_MAX: usize = 8;
 
 /// The trade thread is gone.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ pub struct Split<S, V, O> {
 struct Rings {
     events: rtrb::Producer<MarketEvent>,
     frames: rtrb::Producer<(Frame, Started)>,
-    system_orders: rtrb::Producer<SystemOrder>,
+    by_hand: rtrb::Producer<Placed>,
     /// `seq` of the last event pushed.
     last_seq: u64,
     /// Frames pushed.
@@ -70,21 +69,15 @@ struct Rings {
 struct Inputs {
     events: rtrb::Consumer<MarketEvent>,
     frames: rtrb::Consumer<(Frame, Started)>,
-    system_orders: rtrb::Consumer<SystemOrder>,
+    by_hand: rtrb::Consumer<Placed>,
 }
 
-/// An order to the system, and its place: after the event with this `seq` and so many frames of the session, at `now`.
-struct SystemOrder {
+/// What is done by hand, and its place: after the event with this `seq` and so many frames of the session, at `now`.
+struct Placed {
     last_seq: u64,
     frames_pushed: u64,
     now: Timestamp,
-    what: Ordered,
-}
-
-#[expect(clippy::large_enum_variant, reason = "carried in the ring, so that the trade thread frees nothing")]
-enum Ordered {
-    Control(Control),
-    Limits(RiskLimits),
+    what: ByHand,
 }
 
 /// What the trade thread tells besides its result.
@@ -112,11 +105,11 @@ where
     ) -> Result<Split<S, V, O>, SplitError> {
         let (mut events, events_in) = rtrb::RingBuffer::new(EVENTS_MAX);
         let (mut frames, frames_in) = rtrb::RingBuffer::new(FRAMES_MAX);
-        let (mut system_orders, system_orders_in) = rtrb::RingBuffer::new(SYSTEM_ORDERS_MAX);
+        let (mut by_hand, by_hand_in) = rtrb::RingBuffer::new(BY_HAND_MAX);
         touch_ring(&mut events);
         touch_ring(&mut frames);
-        touch_ring(&mut system_orders);
-        let inputs = Inputs { events: events_in, frames: frames_in, system_orders: system_orders_in };
+        touch_ring(&mut by_hand);
+        let inputs = Inputs { events: events_in, frames: frames_in, by_hand: by_hand_in };
         let shared = Arc::new(Shared { has_stopped: AtomicBool::new(false), end: AtomicI64::new(i64::MIN) });
         let theirs = Arc::clone(&shared);
         let (ready, is_ready) = mpsc::sync_channel(1);
@@ -135,7 +128,7 @@ where
         };
         let thread = std::thread::Builder::new().name("chronos-trade".into()).spawn(run).map_err(SplitError::Spawn)?;
         is_ready.recv().map_err(|_| SplitError::Panicked)?.map_err(SplitError::Host)?;
-        let rings = Rings { events, frames, system_orders, last_seq: 0, frames_pushed: 0, waiting };
+        let rings = Rings { events, frames, by_hand, last_seq: 0, frames_pushed: 0, waiting };
         Ok(Split { ingest, rings, shared, thread })
     }
 
@@ -169,24 +162,12 @@ where
         self.ingest.on_overrun(source, &mut self.rings)
     }
 
-    /// Gives an order to the system at `now`, between two messages, none of which may follow with an earlier time; see
-    /// [`Trade::control`].
+    /// Does what somebody wants done at `now`, between two messages, none of which may follow with an earlier time.
     #[cold]
-    pub fn control(&mut self, now: Timestamp, control: Control) {
-        self.order(now, Ordered::Control(control));
-    }
-
-    /// Replaces the limits at `now`, between two messages, none of which may follow with an earlier time; see
-    /// [`Trade::set_limits`].
-    #[cold]
-    pub fn set_limits(&mut self, now: Timestamp, limits: &RiskLimits) {
-        self.order(now, Ordered::Limits(*limits));
-    }
-
-    fn order(&mut self, now: Timestamp, what: Ordered) {
+    pub fn by_hand(&mut self, now: Timestamp, what: &ByHand) {
         let now = self.ingest.advance(now, &mut self.rings);
         let Rings { last_seq, frames_pushed, waiting, .. } = self.rings;
-        push(&mut self.rings.system_orders, SystemOrder { last_seq, frames_pushed, now, what }, waiting);
+        push(&mut self.rings.by_hand, Placed { last_seq, frames_pushed, now, what: *what }, waiting);
     }
 
     /// The first group.
@@ -250,25 +231,21 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
     waiting: Waiting,
 ) -> Trade<S, V, O> {
     let is_live = trade.back_pressure() == BackPressure::Live;
-    let Inputs { mut events, mut frames, mut system_orders } = inputs;
+    let Inputs { mut events, mut frames, mut by_hand } = inputs;
     let (mut last_seq, mut frames_taken) = (0, 0);
     let mut idle = 0u32;
     loop {
         // Read the ends before the rings: what was pushed before an end was dropped is then seen below.
-        let is_over = events.is_abandoned() && frames.is_abandoned() && system_orders.is_abandoned();
+        let is_over = events.is_abandoned() && frames.is_abandoned() && by_hand.is_abandoned();
         let next_event = events.peek().is_ok();
         // Seen after the event, so a frame that belongs before it is there.
         let frame_is_next = frames.peek().is_ok_and(|(frame, _)| frame.seq <= last_seq);
-        // Seen after both, so an order that belongs before either is there; those that belong before it were all taken.
-        let order_is_next =
-            system_orders.peek().is_ok_and(|order| order.last_seq == last_seq && order.frames_pushed == frames_taken);
-        if order_is_next {
-            if let Ok(order) = system_orders.pop() {
-                trade.advance(order.now);
-                match &order.what {
-                    Ordered::Control(control) => trade.control(*control),
-                    Ordered::Limits(limits) => trade.set_limits(limits),
-                }
+        // Seen after both, so what belongs before either is there; it is next when all that belongs before it was taken.
+        let hand_is_next = by_hand.peek().is_ok_and(|next| next.last_seq == last_seq && next.frames_pushed == frames_taken);
+        if hand_is_next {
+            if let Ok(next) = by_hand.pop() {
+                trade.advance(next.now);
+                trade.by_hand(&next.what);
             }
         } else if frame_is_next {
             frames_taken += 1;

@@ -2,13 +2,13 @@
 
 use super::cold_link::Sent;
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ColdLink};
+use super::{BackPressure, ByHand, ColdLink};
 use crate::account::{Account, OpenOrder};
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
 use crate::journal::content::{control_bytes, limits_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
 use crate::journal::{
-    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, JournaledOrder, RecordKind,
+    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand, RecordKind,
     SessionEnd, UnsentReason,
 };
 use crate::latency::{Latencies, Stage};
@@ -152,7 +152,7 @@ pub struct Trade<S, V, O> {
     journal: Option<Journal>,
     /// The journal that a replay follows.
     follower: Option<Box<JournalFollower>>,
-    /// Number of what was taken in last: events, frames, reports, timers, window ends, parameters and orders to the system. A
+    /// Number of what was taken in last: events, frames, reports, timers, window ends, parameters and what is done by hand. A
     /// skipped frame is not taken in.
     entry: u64,
     cold: ColdLink,
@@ -252,12 +252,12 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     pub fn advance(&mut self, until: Timestamp) {
         if until <= self.now {
-            while self.take_journaled_order(self.now) {}
+            while self.take_journaled_hand(self.now) {}
             return;
         }
         self.flush();
         while self.error.is_none() {
-            if self.take_journaled_order(until) {
+            if self.take_journaled_hand(until) {
                 continue;
             }
             let venue = self.report_due();
@@ -416,6 +416,15 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
         self.flush();
+    }
+
+    /// Does what somebody wants done, between two events.
+    #[cold]
+    pub fn by_hand(&mut self, what: &ByHand) {
+        match what {
+            ByHand::Control(control) => self.control(*control),
+            ByHand::Limits(limits) => self.set_limits(limits),
+        }
     }
 
     /// Gives an order to the system, by hand.
@@ -579,15 +588,15 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         due.unwrap_or(Timestamp::MAX)
     }
 
-    /// Gives the system the order that the journal has here, if it has one by `until`.
+    /// Does by hand what the journal has here, if it has that by `until`.
     #[inline]
-    fn take_journaled_order(&mut self, until: Timestamp) -> bool {
+    fn take_journaled_hand(&mut self, until: Timestamp) -> bool {
         let Some(journal) = self.follower.as_ref().filter(|_| self.error.is_none()) else { return false };
-        let Some((at, order)) = journal.order_due(self.entry + 1, until) else { return false };
+        let Some((at, order)) = journal.hand_due(self.entry + 1, until) else { return false };
         self.now = self.now.max(at);
         match order {
-            JournaledOrder::Control(control) => self.control(control),
-            JournaledOrder::Limits(changes) => match self.risk.limits().with_changes(&changes) {
+            JournaledHand::Control(control) => self.control(control),
+            JournaledHand::Limits(changes) => match self.risk.limits().with_changes(&changes) {
                 Some(limits) => self.set_limits(&limits),
                 None => self.miss_journaled(),
             },
