@@ -12,7 +12,7 @@ use chronos_market::decode::{
 use chronos_market::features::{FeatureConfig, FeatureEngine, registry};
 use chronos_market::{
     Contract, EventFlags, EventKind, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, NewOrder, OrderCommand,
-    OrderId, Price, Qty, REGIME_EMBEDDING, Side, TimeInForce, Timestamp, canonical_command,
+    OrderId, Price, Qty, REGIME_EMBEDDING, Side, TimeInForce, Timestamp,
 };
 use chronos_pipeline::decision::{OrderIntent, StrategyId};
 use chronos_pipeline::gateway::{OrderBytes, encode_order};
