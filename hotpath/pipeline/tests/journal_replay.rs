@@ -1,5 +1,5 @@
-//! A session whose venue answered as it liked, with orders to the system and skipped ticks thrown in, happens again from its
-//! captures and its journal: fused and split, to the byte.
+//! A session whose venue answered as it liked, with things done by hand and skipped ticks thrown in, happens again from its captures
+//! and its journal: fused and split, to the byte.
 
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_market::features::FeatureConfig;
@@ -11,7 +11,7 @@ use chronos_market::{
 use chronos_pipeline::account::OpenOrder;
 use chronos_pipeline::decision::{Control, Scope, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::{
-    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate, restore,
+    Content, Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate, restore,
 };
 use chronos_pipeline::risk::{RiskCheck, RiskLimits, TradingState};
 use chronos_pipeline::stopwatch::Started;
@@ -309,6 +309,7 @@ fn counts(folder: &Path) -> BTreeMap<&'static str, u64> {
     assert!(recovery.is_closed && recovery.damage.is_none());
     let (mut reader, mut counts) = (recovery.reader(), BTreeMap::new());
     while let Some(record) = reader.next().unwrap() {
+        assert!(Content::of(&record).is_some(), "{record:?}");
         *counts.entry(record.kind.name()).or_default() += 1;
     }
     counts

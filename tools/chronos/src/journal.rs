@@ -326,3 +326,49 @@ fn report_name(kind: ReportKind) -> &'static str {
         ReportKind::Rejected => "rejected",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chronos_market::{Contract, Exchange, Price, Qty};
+    use chronos_pipeline::risk::{Origin, RiskCheck, TradingState};
+
+    fn listed(content: &Content) -> Vec<String> {
+        let known = JournaledInstrument {
+            id: InstrumentId(2),
+            tick: Price(1),
+            lot: Qty(1),
+            contract: Contract::spot(),
+            venue: "binance-spot".into(),
+            symbol: "BTCUSDT".into(),
+        };
+        fields(content, &[known]).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    #[test]
+    fn what_was_done_by_hand_and_what_came_of_it_is_named() {
+        let control = Content::Control { control: Control::Kill(Scope::Instrument(InstrumentId(2))), entry: 7 };
+        assert_eq!(listed(&control), ["entry=7", r#"control="kill""#, r#"scope="instrument BTCUSDT""#]);
+        let control = Content::Control { control: Control::Resume, entry: 8 };
+        assert_eq!(listed(&control), ["entry=8", r#"control="resume""#, "scope=null"]);
+        let change = LimitChange { field: 2, instrument: None, old: i128::MAX, new: 25 };
+        let own = LimitChange { field: 5, instrument: Some(2), old: 0, new: 1 };
+        let limits = Content::Limits { hashes: [[0; 32], [255; 32]], changes: vec![change, own], entry: 9 };
+        let [entry, changes, before, after] = listed(&limits).try_into().expect("four");
+        assert_eq!((entry.as_str(), before.len(), after.ends_with("ffff\"")), ("entry=9", 73, true));
+        let told = r#"{"field":"collar_bps","instrument":null,"new":"25","old":"170141183460469231731687303715884105727"}"#;
+        let of_one = r#"{"field":"is_restricted","instrument":"BTCUSDT","new":"1","old":"0"}"#;
+        assert_eq!(changes, format!("changes=[{told},{of_one}]"));
+        let state = Content::State(StateChange {
+            state: TradingState::Reducing,
+            cause: RiskCheck::Drawdown,
+            origin: Origin::Limit,
+            value: 1,
+            scope: Some(Scope::Venue(Exchange::Kraken)),
+            until: Timestamp::MAX,
+        });
+        let [state, cause, origin, value, scope, until] = listed(&state).try_into().expect("six");
+        assert_eq!([state, cause, origin], [r#"state="reducing""#, r#"cause="drawdown""#, r#"origin="limit""#]);
+        assert_eq!([value, scope, until], ["value=1", r#"scope="venue kraken""#, "until_ns=null"]);
+    }
+}

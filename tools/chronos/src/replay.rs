@@ -97,8 +97,8 @@ pub(crate) struct Arguments {
     /// Seed of the untrained model, and of loss and reordering [default: 1]
     #[arg(long)]
     seed: Option<u64>,
-    /// Follow the journal of an earlier session of the same captures: reports, orders to the system and skipped ticks come from
-    /// it, and every order must be the one it holds
+    /// Follow the journal of an earlier session of the same captures: reports, orders to the system, other limits and skipped
+    /// ticks come from it, and every order must be the one it holds
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
     /// Record events, orders and reports as Parquet, the journal, and malformed lines to this folder
