@@ -17,7 +17,7 @@ use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{
     BackPressure, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Source, Split, Trade, TradeConfig,
-    TradeCounters, Waiting, WindowSchedule,
+    TradeCounters, TradeError, Waiting, WindowSchedule,
 };
 use generated::{instrument, market, predictor, source};
 use std::collections::{BTreeMap, VecDeque};
@@ -524,6 +524,34 @@ fn late_parameters_take_effect_when_they_come_and_a_replay_takes_them_then() {
     assert_eq!(records(&market.journal("again")), journaled);
     drop(again);
     answer.join().unwrap();
+}
+
+/// What a stop by an error does to the system is journaled, and no part of what a replay does again.
+#[test]
+fn a_session_whose_cold_path_was_lost_happens_again_up_to_there() {
+    let market = Market::new(6, 1);
+    let (link, cold) = cold_by_hand(RECORDS_CAPACITY);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let mut messages = market.messages.iter();
+    for (recv, message) in messages.by_ref().take(market.messages.len() * 3 / 4) {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    assert_eq!(fused.error(), None);
+    drop(cold);
+    let mut stopped = messages.skip_while(|(recv, message)| fused.on_message(0, *recv, message).is_ok() && fused.error().is_none());
+    assert!(stopped.next().is_some());
+    let (_, trade) = closed(fused.finish());
+    assert_eq!(trade.error(), Some(TradeError::ColdPathLost));
+    let journaled = records(&market.journal("live"));
+    let stop = journaled.iter().position(|record| record.0 == RecordKind::State).expect("what the stop did");
+    assert!(stop > 10 && trade.counters().orders > 5, "{:?}", trade.counters());
+    assert_eq!(journaled.last().map(|record| record.0), Some(RecordKind::SessionEnd));
+
+    let (link, _handle, _quarantine) = running_cold();
+    let (_, again) = market.run(market.following("live", link, "again"));
+    assert_eq!((again.error(), again.difference()), (Some(TradeError::JournalEnded), None));
+    assert_eq!(again.records_followed(), stop as u64);
+    assert_eq!(records(&market.journal("again")), journaled[..stop]);
 }
 
 #[test]

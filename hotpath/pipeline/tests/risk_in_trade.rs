@@ -276,7 +276,7 @@ fn a_change_of_more_limits_than_a_record_holds_is_several() {
     for (place, (_, content)) in records.into_iter().enumerate() {
         let Content::Limits { hashes, changes, entry } = content else { panic!("{content:?}") };
         let before = limits.hash();
-        limits = limits.with_changes(&changes).expect("changes of fields");
+        limits = limits.with_changes(changes).expect("changes of fields");
         assert_eq!((hashes, entry), ([before, limits.hash()], place as u64 + 3));
     }
     assert_eq!(limits, new);

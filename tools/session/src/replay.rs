@@ -40,9 +40,9 @@ pub struct ReplayOptions {
     pub limit: Option<u64>,
     /// Record events, orders, reports, the journal and malformed lines to this folder.
     pub record: Option<PathBuf>,
-    /// Books to drop on the way, each to start over from its next snapshot.
+    /// Books to drop on the way, each to start over from its next snapshot. Over sockets none is.
     pub resyncs: Vec<Resync>,
-    /// Things done by hand on the way. A replay that follows a journal does those of the journal instead.
+    /// Things done by hand on the way, unless it goes over sockets. A replay that follows a journal does those of the journal instead.
     pub by_hand: Vec<DoneByHand>,
     /// Play the capture through sockets on loopback.
     pub over: Option<WireOptions>,
@@ -279,7 +279,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     }
     let trade_error = trade.error().filter(|error| *error != TradeError::JournalEnded);
     if let Some((recovery, path)) = &followed {
-        notices.push(note_followed(recovery, path));
+        notices.push(note_followed(recovery, path, trade.records_followed()));
     }
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
     report.wire = wire;
@@ -485,13 +485,14 @@ impl Counted {
 }
 
 /// What following a journal came to, where nothing differed.
-fn note_followed(recovery: &Recovery, path: &Path) -> String {
+fn note_followed(recovery: &Recovery, path: &Path, made: u64) -> String {
     let end = match (&recovery.damage, recovery.is_closed) {
+        _ if made < recovery.records => "what stopped the session follows".into(),
         (Some(damage), _) => format!("it is damaged there ({damage})"),
         (None, true) => "the end of the session".into(),
         (None, false) => "the session was cut off there".into(),
     };
-    format!("journal {}: each of its {} records was made again, the same to the byte; {end}", path.display(), recovery.records)
+    format!("journal {}: each of {made} records was made again, the same to the byte; {end}", path.display())
 }
 
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {

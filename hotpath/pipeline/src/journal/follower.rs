@@ -21,6 +21,7 @@ pub struct JournalFollower {
     next: Option<OwnedRecord>,
     /// Indices of the windows whose parameters take effect from here on, in order. Those of other windows never do.
     windows: VecDeque<i64>,
+    records_made: u64,
     difference: Option<Difference>,
 }
 
@@ -109,11 +110,12 @@ impl JournalFollower {
                 windows.push_back(window);
             }
         }
-        let mut follower = JournalFollower { reader: recovery.reader(), next: None, windows, difference: None };
+        let mut follower = JournalFollower { reader: recovery.reader(), next: None, windows, records_made: 0, difference: None };
         follower.advance();
         let is_beginning =
             |kind: RecordKind| matches!(kind, RecordKind::SessionStart | RecordKind::Instrument | RecordKind::Capture);
         while follower.next.as_ref().is_some_and(|record| is_beginning(record.kind)) {
+            follower.records_made += 1;
             follower.advance();
         }
         Ok(follower)
@@ -124,9 +126,9 @@ impl JournalFollower {
         self.difference.as_ref()
     }
 
-    /// Whether every record was made.
-    pub fn is_at_end(&self) -> bool {
-        self.next.is_none()
+    /// Records made, those of the session's beginning among them.
+    pub fn records_made(&self) -> u64 {
+        self.records_made
     }
 
     /// When a report is to be taken in as the `entry`-th of everything, if it is.
@@ -178,6 +180,7 @@ impl JournalFollower {
         if kind == RecordKind::Parameters {
             self.windows.pop_front();
         }
+        self.records_made += 1;
         self.advance();
         Comparison::Same
     }

@@ -40,10 +40,8 @@ pub fn restore(journal: &Recovery, instruments: &[Instrument]) -> Result<Restore
             Some(Content::Order { command: OrderCommand::Cancel { id, .. }, .. }) => account.on_cancel_sent(id),
             Some(Content::Unsent { order, is_cancel: false, .. }) => account.on_unsent(order),
             Some(Content::Unsent { order, is_cancel: true, .. }) => account.on_cancel_unsent(order),
-            Some(Content::Report { report, .. }) => {
-                if risk.is_news(Timestamp(record.recv_ns), &report) {
-                    account.on_report(&report);
-                }
+            Some(Content::Report { report, .. }) if risk.is_news(Timestamp(record.recv_ns), &report) => {
+                account.on_report(&report);
             }
             Some(Content::State(change)) => {
                 restored.state = change.state;

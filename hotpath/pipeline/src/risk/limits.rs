@@ -335,7 +335,7 @@ impl RiskLimits {
     }
 
     /// This block with changes made; `None` where one of them names no field, or a value that is none.
-    pub fn with_changes(&self, changes: &[LimitChange]) -> Option<RiskLimits> {
+    pub fn with_changes(&self, changes: impl IntoIterator<Item = LimitChange>) -> Option<RiskLimits> {
         let mut limits = *self;
         for change in changes {
             let field = usize::from(change.field);
@@ -349,16 +349,8 @@ impl RiskLimits {
 
     /// This block on the way to `new`: with as many of the changes, in order, as one record holds.
     pub(crate) fn step_towards(&self, new: &RiskLimits) -> RiskLimits {
-        let mut step = *new;
-        for change in self.changes(new).skip(CHANGE_FIELDS_MAX) {
-            let field = usize::from(change.field);
-            // The fields and values are those of `self`.
-            let _ = match change.instrument.and_then(|id| step.instruments.get_mut(usize::from(id))) {
-                None => step.set_number(field, change.old),
-                Some(instrument) => instrument.set_number(field, change.old),
-            };
-        }
-        step
+        // Every change between two blocks can be made.
+        self.with_changes(self.changes(new).take(CHANGE_FIELDS_MAX)).unwrap_or(*new)
     }
 }
 
@@ -468,7 +460,7 @@ mod tests {
         assert_eq!(record.hashes(), [old.hash(), new.hash()]);
         let changes: Vec<LimitChange> = record.changes().collect();
         assert_eq!(changes, old.changes(&new).collect::<Vec<_>>());
-        assert_eq!(old.with_changes(&changes), Some(new));
+        assert_eq!(old.with_changes(changes), Some(new));
         assert_eq!(LimitsRecord::of(&old, &old).as_bytes().len(), CHANGE_HEADER);
         assert_eq!(LimitsRecord::from_bytes(record.as_bytes()), Some(record));
         assert_eq!(LimitsRecord::from_bytes(&record.as_bytes()[..record.len - 1]), None);
@@ -480,13 +472,13 @@ mod tests {
         let old = RiskLimits::default();
         for field in 0..RiskLimits::FIELDS.len() as u16 {
             let change = |new| [LimitChange { field, instrument: None, old: 0, new }];
-            let new = [0, 1].map(|new| old.with_changes(&change(new)).expect("of every kind"));
+            let new = [0, 1].map(|new| old.with_changes(change(new)).expect("of every kind"));
             let told: Vec<LimitChange> = new[0].changes(&new[1]).collect();
             assert_eq!(told, change(1), "{}", RiskLimits::FIELDS[usize::from(field)]);
         }
         for (field, instrument, new) in [(999, None, 0), (0, Some(64), 0), (99, Some(0), 0), (0, None, i128::MAX), (5, Some(0), 2)]
         {
-            assert_eq!(old.with_changes(&[LimitChange { field, instrument, old: 0, new }]), None);
+            assert_eq!(old.with_changes([LimitChange { field, instrument, old: 0, new }]), None);
         }
     }
 

@@ -493,6 +493,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.follower.as_ref().and_then(|journal| journal.difference())
     }
 
+    /// Records of the journal that is followed which were made again, those of the session's beginning among them.
+    pub fn records_followed(&self) -> u64 {
+        self.follower.as_ref().map_or(0, |journal| journal.records_made())
+    }
+
     /// The counts so far.
     pub fn counters(&self) -> TradeCounters {
         self.counters
@@ -596,7 +601,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.now = self.now.max(at);
         match order {
             JournaledHand::Control(control) => self.control(control),
-            JournaledHand::Limits(changes) => match self.risk.limits().with_changes(&changes) {
+            JournaledHand::Limits(changes) => match self.risk.limits().with_changes(changes) {
                 Some(limits) => self.set_limits(&limits),
                 None => self.miss_journaled(),
             },
