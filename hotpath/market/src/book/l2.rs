@@ -6,12 +6,16 @@ use super::ladder::Ladder;
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
 use crate::frame::{Bbo, Level};
+use std::hint::black_box;
 
 /// The largest number of levels held on one side.
 pub const LEVELS_MAX: usize = 65_536;
 
 /// Levels a side that features and the decision tick look at.
 pub const TOP_LEVELS: usize = 10;
+
+/// Levels a side that [`L2Book::keep_near`] reads: what most messages of a deep market change.
+const NEAR_LEVELS: usize = 128;
 
 /// A side has [`LEVELS_MAX`] levels already; the change was not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +95,13 @@ impl L2Book {
             Side::Sell => (&self.asks, -1),
         };
         levels.iter().map(move |(key, qty)| Level { price: Price(sign * key), qty: Qty(qty) })
+    }
+
+    /// Reads the levels that the next changes are likely among, so that they stay in the core's cache: for a thread that waits.
+    pub fn keep_near(&self) {
+        for side in [Side::Buy, Side::Sell] {
+            black_box(self.levels(side).take(NEAR_LEVELS).fold(0, |all, level| all ^ level.qty.0));
+        }
     }
 
     /// Number of levels of a side.

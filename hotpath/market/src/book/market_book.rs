@@ -7,6 +7,7 @@ use super::stream::StreamSync;
 use super::sync::{BookEvent, BookSync, SyncCounters, SyncOutcome};
 use crate::decode::{BookMessage, DepthMessage, FeedMessage, Message, OrderMessage, OrderSnapshotMessage, SnapshotMessage};
 use crate::frame::{Bbo, BookState, StaleReason};
+use std::hint::black_box;
 use std::num::NonZeroU32;
 
 /// A book of one of three kinds. The first message that needs a book decides which, and the memory of that kind is taken then;
@@ -177,6 +178,21 @@ impl MarketBook {
             MarketBook::Depth(book) => book.book().view(view),
             MarketBook::Stream(book) => book.book().view(view),
             MarketBook::Orders(book) => book.book().view(view),
+        }
+    }
+
+    /// Keeps what the next changes are likely to be made to in the core's cache, see [`L2Book::keep_near`](super::L2Book::keep_near); of a
+    /// book of orders that is its best levels.
+    pub fn keep_near(&self) {
+        match self {
+            MarketBook::Empty { .. } => {}
+            MarketBook::Depth(book) => book.book().keep_near(),
+            MarketBook::Stream(book) => book.book().keep_near(),
+            MarketBook::Orders(book) => {
+                let mut view = DepthView::default();
+                book.book().view(&mut view);
+                black_box(&view);
+            }
         }
     }
 
