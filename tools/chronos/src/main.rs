@@ -9,6 +9,7 @@ mod features;
 mod inspect;
 mod label;
 mod model;
+mod page;
 mod progress;
 mod promote;
 mod replay;
