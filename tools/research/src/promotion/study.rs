@@ -123,13 +123,15 @@ pub fn run(
         dataset_sha256: format!("simulated {truth:?} {seed}"),
         time_ns: 0,
         code: env!("CARGO_PKG_VERSION").into(),
+        subject_sha256: String::new(),
     };
     let ledger = Ledger::in_folder(folder);
     let models = search.models();
     let models: Vec<&dyn Model> = models.iter().map(Box::as_ref).collect();
     let validation = validate(&samples, &models, &plan, &ledger, &|_, _| {})?;
     let history = ledger.read().map_err(ValidationError::from)?;
-    let candidate = Candidate { validation: &validation, trained_on: &plan.dataset_sha256, promoted_with: None };
+    let candidate =
+        Candidate { validation: &validation, trained_on: &plan.dataset_sha256, subject_sha256: "", promoted_with: None };
     let verdict = judge(&candidate, &history, &Gate::default())?;
     let root = (validation.times_ns.len() as f64).sqrt();
     let scores = |configuration: &crate::validation::Configuration| {

@@ -34,10 +34,10 @@ pub use drawdown::{
 };
 pub use error::StatisticsError;
 pub use logistic::Logistic;
-pub use model::{FitError, Fitted, Model};
+pub use model::{FitError, Fitted, Model, model_text};
 pub use overfitting::{Overfitting, overfitting};
 pub use paths::{Segment, paths};
-pub use record::{Configuration, VALIDATION_FILE, Validation, ValidationError, ValidationPlan, validate};
+pub use record::{Configuration, VALIDATION_FILE, Validation, ValidationError, ValidationPlan, bound_to, validate};
 pub use samples::{OwnedSamples, Samples, SamplesError, Target};
 pub use sharpe::{Deflated, Moments, SharpeEstimate, Trials, minimum_backtest_years};
 pub use spans::{LabelSpans, SplitError, train_times};

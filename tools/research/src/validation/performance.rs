@@ -4,9 +4,13 @@
 //! Figures a year are scaled by the number of periods a year, which [`periods_per_year`] reads off the data's own clock.
 
 use super::error::StatisticsError;
+use chronos_session::format::{count, span_ns as span_text};
 
 /// Nanoseconds in a Julian year of 365.25 days.
 const NANOS_PER_YEAR: f64 = 365.25 * 86_400e9;
+
+/// Returns that span less than this, 30 days, say next to nothing of a year.
+pub const ANNUAL_SPAN_NS_MIN: u64 = 30 * 86_400 * 1_000_000_000;
 
 /// Periods a year, from the times of rows in nanoseconds: their number over the time they took.
 ///
@@ -22,6 +26,17 @@ pub fn periods_per_year(times_ns: &[i64]) -> Result<f64, StatisticsError> {
     }
     let span = times_ns[times_ns.len() - 1] as f64 - times_ns[0] as f64;
     Ok((times_ns.len() - 1) as f64 * NANOS_PER_YEAR / span)
+}
+
+/// Why figures a year mean little for returns that span so few nanoseconds; nothing where they span enough ([`ANNUAL_SPAN_NS_MIN`]).
+pub fn annual_caveat(span_ns: u64, periods_per_year: f64) -> Option<String> {
+    (span_ns < ANNUAL_SPAN_NS_MIN).then(|| {
+        format!(
+            "the bets span {}, and figures a year suppose {} more such bets that nobody has seen: go by the figures a bet",
+            span_text(span_ns),
+            count((periods_per_year.min(1e18)) as u64)
+        )
+    })
 }
 
 /// Growth a year, compounded, as a share of the start.
