@@ -195,7 +195,7 @@ fn bad_rows_of_a_dataset_are_named() {
         &["row 3: its label ends before it starts", "at or after"],
     );
     refused("unsorted", &|data| data.event_ns.swap(4, 9), &["row 5: its event time lies before that of the row above", "sort"]);
-    refused("no-number", &|data| data.simple_return[2] = f64::NAN, &["row 2", "not a finite number", "repair"]);
+    refused("no-number", &|data| data.simple_return[2] = f64::NAN, &["the column of returns is NaN at row 2", "remove that row"]);
     refused("no-weight", &|data| data.weight[2] = -1.0, &["row 2: weight -1 is negative", "0 or more"]);
     let features = dataset.features.len();
     let no_feature = |data: &mut Dataset| data.values[7 * features] = f64::NAN;

@@ -1,9 +1,9 @@
 //! The gate's figures and what follows from them.
 
+use crate::error::SeriesError;
 use crate::ledger::{Head, History, lower_median, trials};
 use crate::validation::{
-    Configuration, Deflated, Moments, Overfitting, SharpeEstimate, StatisticsError, Trials, VALIDATION_FILE, Validation, bound_to,
-    overfitting,
+    Configuration, Deflated, Moments, Overfitting, SharpeEstimate, Trials, VALIDATION_FILE, Validation, bound_to, overfitting,
 };
 use chronos_session::config::PromotionSection;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl From<&PromotionSection> for Gate {
 pub enum PromotionError {
     /// A figure cannot be computed.
     #[error(transparent)]
-    Statistics(#[from] StatisticsError),
+    Statistics(#[from] SeriesError),
     /// The gate itself makes no sense.
     #[error("{0}")]
     Gate(String),
@@ -287,7 +287,7 @@ fn median_path(configuration: &Configuration) -> Option<SharpeEstimate> {
     estimates.map(|moments| moments.sharpe()).find(|estimate| estimate.sharpe == median)
 }
 
-fn mean_overfitting(configurations: &[Configuration], blocks: usize) -> Result<f64, StatisticsError> {
+fn mean_overfitting(configurations: &[Configuration], blocks: usize) -> Result<f64, SeriesError> {
     let all = path_overfitting(configurations, blocks)?;
     Ok(all.iter().map(|found| found.probability).sum::<f64>() / all.len() as f64)
 }
@@ -295,8 +295,8 @@ fn mean_overfitting(configurations: &[Configuration], blocks: usize) -> Result<f
 /// The probability of overfitting on each path; its mean is the gate's.
 ///
 /// # Errors
-/// [`StatisticsError`] as [`overfitting`] has it.
-pub fn path_overfitting(configurations: &[Configuration], blocks: usize) -> Result<Vec<Overfitting>, StatisticsError> {
+/// [`SeriesError`] as [`overfitting`] has it.
+pub fn path_overfitting(configurations: &[Configuration], blocks: usize) -> Result<Vec<Overfitting>, SeriesError> {
     let paths = configurations.first().map_or(0, |configuration| configuration.paths.len());
     let of_path = |path: usize| {
         let returns: Vec<&[f64]> = configurations.iter().map(|configuration| configuration.paths[path].as_slice()).collect();

@@ -3,7 +3,7 @@
 //! Returns are simple and per period. A ratio over nothing (no loss, no spread) is what the division gives: infinite or NaN.
 //! Figures a year are scaled by the number of periods a year, which [`periods_per_year`] reads off the data's own clock.
 
-use super::error::StatisticsError;
+use crate::error::SeriesError;
 use chronos_session::format::{count, span_ns as span_text};
 
 /// Nanoseconds in a Julian year of 365.25 days.
@@ -15,14 +15,14 @@ pub const ANNUAL_SPAN_NS_MIN: u64 = 30 * 86_400 * 1_000_000_000;
 /// Periods a year, from the times of rows in nanoseconds: their number over the time they took.
 ///
 /// # Errors
-/// [`StatisticsError`] for fewer than two rows or times that do not grow.
-pub fn periods_per_year(times_ns: &[i64]) -> Result<f64, StatisticsError> {
-    const WHAT: &str = "times of the returns";
+/// [`SeriesError`] for fewer than two rows or times that do not grow.
+pub fn periods_per_year(times_ns: &[i64]) -> Result<f64, SeriesError> {
+    const WHAT: &str = "the series of bets";
     if times_ns.len() < 2 {
-        return Err(StatisticsError::TooFew { what: WHAT, given: times_ns.len(), needed: 2 });
+        return Err(SeriesError::TooShort { what: WHAT, rows: times_ns.len(), rows_min: 2 });
     }
     if let Some(row) = times_ns.windows(2).position(|pair| pair[1] <= pair[0]) {
-        return Err(StatisticsError::Unsorted { what: WHAT, row: row + 1 });
+        return Err(SeriesError::NotLater { what: WHAT, row: row + 1 });
     }
     let span = times_ns[times_ns.len() - 1] as f64 - times_ns[0] as f64;
     Ok((times_ns.len() - 1) as f64 * NANOS_PER_YEAR / span)
@@ -172,7 +172,7 @@ mod tests {
         let gaps: Vec<i64> = (0..100).map(|row| if row < 99 { row * HOUR } else { 198 * HOUR }).collect();
         assert!((periods_per_year(&gaps).unwrap() - 4_383.0).abs() < 1e-9);
         assert!(periods_per_year(&[5]).is_err());
-        assert!(matches!(periods_per_year(&[1, 2, 2]), Err(StatisticsError::Unsorted { row: 2, .. })));
+        assert!(matches!(periods_per_year(&[1, 2, 2]), Err(SeriesError::NotLater { row: 2, .. })));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use super::backtest::{Backtest, bets};
 use super::cross_validation::{CrossValidationError, cross_validate};
-use super::error::StatisticsError;
 use super::model::{Model, model_text};
 use super::performance::periods_per_year;
 use super::samples::{Samples, Target};
 use super::sharpe::Moments;
 use super::splitter::Splitter;
+use crate::error::SeriesError;
 use crate::hash::sha256_hex;
 use crate::ledger::{Head, Ledger, LedgerError, Trial, lower_median};
 use crate::trees::{ReliabilityBin, reliability_curve};
@@ -111,7 +111,7 @@ pub enum ValidationError {
     CrossValidation(#[from] CrossValidationError),
     /// The returns are too few or not finite.
     #[error(transparent)]
-    Statistics(#[from] StatisticsError),
+    Statistics(#[from] SeriesError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

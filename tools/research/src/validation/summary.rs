@@ -2,13 +2,13 @@
 
 use super::bootstrap::{Bootstrap, Interval, shuffle_trades};
 use super::drawdown::{Wealth, conditional_drawdown_at_risk, drawdowns, maximum_drawdown, ulcer_index};
-use super::error::StatisticsError;
 use super::performance::{
     annual_return, annual_volatility, calmar_ratio, conditional_value_at_risk, hit_rate, information_ratio, mean, profit_factor,
     sharpe_ratio, sortino_ratio, tail_ratio,
 };
 use super::record::{Configuration, Validation};
 use super::sharpe::Moments;
+use crate::error::SeriesError;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -77,12 +77,12 @@ impl Validation {
     /// The figures of every configuration.
     ///
     /// # Errors
-    /// [`StatisticsError`] for fewer than two bets.
-    pub fn summaries(&self) -> Result<Vec<Summary>, StatisticsError> {
+    /// [`SeriesError`] for fewer than two bets.
+    pub fn summaries(&self) -> Result<Vec<Summary>, SeriesError> {
         self.configurations.iter().map(|configuration| self.summary(configuration)).collect()
     }
 
-    fn summary(&self, configuration: &Configuration) -> Result<Summary, StatisticsError> {
+    fn summary(&self, configuration: &Configuration) -> Result<Summary, SeriesError> {
         let (returns, periods) = (configuration.median_path(), self.periods_per_year);
         let drawdowns = drawdowns(returns, Wealth::Compounded);
         let estimate = Moments::of(returns).ok().map(|moments| moments.sharpe());
