@@ -74,3 +74,17 @@ fn labels(rows: Rows<'_>) -> Vec<f64> {
     };
     rows.iter().enumerate().map(label).collect()
 }
+
+/// The same contributions by the Python packages.
+fn anchors(forest: &Forest, rows: Rows<'_>) -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let [model, input, ours] = ["model.json", "rows", "ours"].map(|name| folder.path().join(name));
+    std::fs::write(&model, write_xgboost(forest)?)?;
+    std::fs::write(&input, float_bytes(rows.values()))?;
+    let contributions = TreeShap::new(forest)?.contributions(rows)?;
+    let all: Vec<f64> = (0..contributions.len()).flat_map(|row| contributions.of(row, 0)).copied().collect();
+    std::fs::write(&ours, float_bytes(&all))?;
+    let [model, input, ours] = [model, input, ours].map(|path| path.display().to_string());
+    reference("tree_contributions.py", &[model, input, FEATURES.to_string(), ours]);
+    Ok(())
+}

@@ -212,23 +212,22 @@ fn splitter(arguments: &Arguments) -> Splitter {
 fn print(validation: &Validation, summaries: &[Summary]) {
     let number = |value: f64, decimals: usize| if value.is_finite() { format!("{value:.decimals$}") } else { "n/a".into() };
     let percent = |value: f64| if value.is_finite() { format!("{:.1} %", 100.0 * value) } else { "n/a".into() };
+    let range = |low: f64, high: f64| format!("{low:.2} to {high:.2}");
     let row = |summary: &Summary| {
-        let sharpe =
-            summary.sharpe.map_or("n/a".into(), |sharpe| format!("{:.3} [{:.3}, {:.3}]", sharpe.estimate, sharpe.low, sharpe.high));
         let lowest = summary.path_sharpes.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = summary.path_sharpes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         [
             model_text(&summary.model),
-            sharpe,
-            format!("{lowest:.3} to {highest:.3}"),
-            summary.probabilistic_sharpe.map_or("n/a".into(), |probability| format!("{probability:.3}")),
+            summary.sharpe.map_or("n/a".into(), |sharpe| number(sharpe.estimate, 3)),
+            summary.sharpe.map_or("n/a".into(), |sharpe| range(sharpe.low, sharpe.high)),
+            range(lowest, highest),
+            summary.probabilistic_sharpe.map_or("n/a".into(), |probability| number(probability, 3)),
             number(1e4 * summary.mean_return, 2),
-            percent(summary.maximum_drawdown),
             percent(summary.hit_rate),
             number(summary.turnover, 2),
         ]
     };
-    let head = ["Model", "Sharpe a bet [95 %]", "Paths", "PSR", "Return a bet, bps", "Max drawdown", "Hits", "Turnover a bet"];
+    let head = ["A bet", "Sharpe", "95 %", "Paths", "PSR", "bps", "Hits", "Turnover"];
     print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6, 7]));
     println!(
         "{} rows, {} bets over {}, {} paths; figures are those of the median path, net of {} bps",
@@ -247,11 +246,12 @@ fn print(validation: &Validation, summaries: &[Summary]) {
                     number(summary.annual_sharpe, 2),
                     percent(summary.annual_return),
                     percent(summary.annual_volatility),
+                    percent(summary.maximum_drawdown),
                     number(summary.annual_turnover, 1),
                 ]
             };
-            let head = ["A year", "Sharpe", "Return", "Volatility", "Turnover"];
-            print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4]));
+            let head = ["A year", "Sharpe", "Return", "Volatility", "Max drawdown", "Turnover"];
+            print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5]));
             println!("a year has {:.1} bets, by the data's own clock", validation.periods_per_year);
         }
     }

@@ -47,12 +47,12 @@ fn a_strong_signal_is_promoted_and_the_ledger_is_held_to_it() {
     candidate(folder.path(), Truth::Signal(0.5));
     let (code, out, err) = promote(folder.path(), &[]);
     assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("Sharpe ratio a bet over") && out.contains("a year: "), "{out}");
     assert!(out.contains("PBO 0.") && out.contains("z ") && out.contains("4 trials") && out.contains("promoted:"), "{out}");
     assert!(ModelDirectory::open(&folder.path().join("model")).unwrap().is_promoted());
     let (code, out, _) = promote(folder.path(), &["--json"]);
     assert_eq!(code, 0);
     assert!(out.contains("\"is_promoted\": true") && out.contains("\"probability\""), "{out}");
-    assert!(out.contains("Sharpe ratio a bet over") && out.contains("a year: "), "{out}");
     // A page tells the same.
     let (code, out, _) = promote(folder.path(), &["--html", "gate.html"]);
     assert!(code == 0 && out.contains("page: gate.html"), "{out}");

@@ -116,11 +116,11 @@ fn every_command_writes_a_page_with_its_plots() {
     succeeds("bars market.gz --rule time:250ms --out page-bars.csv");
     page("bars market.gz --rule volume:1", &["Price", "Volume", "Length", "Bought", "Returns"]);
     page("label page-bars.csv --events every:2 --horizon 10", &["Labels", "What ended them", "Price", "Average uniqueness"]);
-    let line = "dataset page-bars.csv --events every:2 --horizon 10 --cuts 1 --out page-data --html page-data.html";
+    let line = "dataset market.gz --bars volume:1 --events every:2 --horizon 5 --cuts 1 --out page-data --html page-data.html";
     assert!(succeeds(line).contains("page: page-data.html"));
     let dataset = std::fs::read_to_string(path("page-data.html")).unwrap();
     check_page(&dataset, GRID);
-    assert!(dataset.contains("Features of the samples") && dataset.contains("return_5</th>"));
+    assert!(dataset.contains("Features of the samples") && dataset.contains("microprice_offset_bps"));
     // The ledger grows from run to run, so each has one of its own.
     let validate = |ledger: &str| {
         let line = "validate page-data --models majority,logistic=1 --folds 6";
@@ -204,7 +204,10 @@ fn bad_rows_of_a_dataset_are_named() {
     let line = "validate sound --folds 4 --ledger bad-ledger";
     is_refused(&format!("{line} --embargo 1000000"), &["split 0", "leaves no row to train on", "shorten the labels"]);
     is_refused(&format!("{line} --purge 1000000"), &["leaves no row to train on", "the purge or the embargo"]);
-    is_refused("validate sound --folds 100000 --ledger bad-ledger", &["rows are too few", "fewer or smaller folds"]);
+    is_refused(
+        "validate sound --splits k-fold --folds 100000 --ledger bad-ledger",
+        &["rows are too few", "fewer or smaller folds"],
+    );
     let samples = path("sound/samples.parquet");
     let bytes = std::fs::read(&samples).unwrap();
     std::fs::write(&samples, [&bytes[..], b"x"].concat()).unwrap();

@@ -266,12 +266,12 @@ fn push_reliability(page: &mut String, configurations: &[Configuration]) {
     page.push_str("</section>\n");
 }
 
-/// Every trial, in the order of the ledger, on the clock of these bets.
+/// Every trial, in the order of the ledger, on the scale of these bets.
 fn push_ledger(page: &mut String, of: &ValidationPage<'_>) {
     let trials = &of.history.trials;
     page.push_str("<section><h2>Ledger of trials</h2>\n");
-    let root = of.validation.periods_per_year.sqrt();
-    let sharpe = |trial: &Trial| trial.annual_sharpe() / root;
+    let bets = of.validation.times_ns.len() as u64;
+    let sharpe = |trial: &Trial| trial.sharpe_over(bets);
     let hurdle = of.verdict.ok().and_then(|verdict| verdict.deflated).map(|deflated| deflated.hurdle);
     if let Some(range) = Range::around(trials.iter().map(sharpe).chain(hurdle).chain([0.0])).filter(|_| !trials.is_empty()) {
         let numbers = Range { low: 0.0, high: trials.len() as f64 + 1.0 };
@@ -289,7 +289,7 @@ fn push_ledger(page: &mut String, of: &ValidationPage<'_>) {
             format!("<line class=\"incident\" x2=\"100%\" y1=\"{y}%\" y2=\"{y}%\"/>")
         });
         page.push_str(&format!(
-            "<figure><figcaption><b>Trials</b> <i>median Sharpe ratio a bet, on the clock of these bets</i><span class=\"legend\">\
+            "<figure><figcaption><b>Trials</b> <i>median Sharpe ratio a bet, as over so many bets as these</i><span class=\"legend\">\
              <span>{} of this validation</span><span>{} others</span><span>{} hurdle</span></span></figcaption>\n",
             spot_key("spot chosen"),
             spot_key("spot other"),

@@ -88,7 +88,7 @@ pub struct Verdict {
     pub periods_per_year: f64,
     /// Sharpe ratio a bet of each path of the best configuration.
     pub path_sharpes: Vec<f64>,
-    /// The trials of the ledger, on the clock of the bets.
+    /// The trials of the ledger, on the scale of these bets.
     pub trials: Trials,
     /// The ledger as it was judged by.
     pub ledger: Head,
@@ -199,7 +199,7 @@ pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Resul
     }
 
     let sharpe = median_path(best);
-    let trials = trials(history, validation.periods_per_year);
+    let trials = trials(history, validation.times_ns.len() as u64);
     let dependence = validation.splitter.dependence();
     let deflated = sharpe
         .map(|sharpe| SharpeEstimate { observations: 1.0 + (sharpe.observations - 1.0) / dependence, ..sharpe }.deflated(trials));
@@ -350,6 +350,7 @@ mod tests {
             seed: 1,
             code: "1".into(),
             periods_per_year,
+            bets: BETS as u64,
             path_sharpes: configuration.path_sharpes(),
         };
         let head = ledger.append(&configurations.iter().map(trial).collect::<Vec<_>>()).unwrap();

@@ -190,6 +190,7 @@ pub fn validate(
         seed: plan.seed,
         code: plan.code.clone(),
         periods_per_year,
+        bets: times_ns.len() as u64,
         path_sharpes: configuration.path_sharpes(),
     };
     let head = ledger.append(&configurations.iter().map(trial).collect::<Vec<_>>())?;
