@@ -224,11 +224,10 @@ fn print(validation: &Validation, summaries: &[Summary]) {
             summary.probabilistic_sharpe.map_or("n/a".into(), |probability| number(probability, 3)),
             number(1e4 * summary.mean_return, 2),
             percent(summary.hit_rate),
-            number(summary.turnover, 2),
         ]
     };
-    let head = ["A bet", "Sharpe", "95 %", "Paths", "PSR", "bps", "Hits", "Turnover"];
-    print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6, 7]));
+    let head = ["A bet", "Sharpe", "95 %", "Paths", "PSR", "bps", "Hits"];
+    print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6]));
     println!(
         "{} rows, {} bets over {}, {} paths; figures are those of the median path, net of {} bps",
         validation.rows,

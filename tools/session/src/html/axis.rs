@@ -96,7 +96,7 @@ pub fn minus(text: String) -> String {
 }
 
 /// Ticks of a time axis on a wide page, and how many of them where their labels are long.
-const PAGE_TICKS: [usize; 2] = [10, 6];
+const PAGE_TICKS: [usize; 2] = [10, 7];
 
 /// Steps of a time axis from a second to under a day.
 const CLOCK_STEPS_S: [i64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200];
@@ -147,7 +147,7 @@ impl TimeRange {
             .collect()
     }
 
-    /// Ticks for a page as wide as it gets: ten at most, and six where their labels are long.
+    /// Ticks for a page as wide as it gets: ten at most, and seven where their labels are long.
     pub fn page_ticks(self) -> Vec<Tick> {
         let [many, few] = PAGE_TICKS.map(|ticks_max| self.ticks(ticks_max));
         if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many }
