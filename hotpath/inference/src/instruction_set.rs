@@ -38,3 +38,32 @@ impl InstructionSet {
         InstructionSet::available().pop().unwrap_or(InstructionSet::Baseline)
     }
 }
+
+/// Defines a function that takes an [`InstructionSet`] before its own arguments and whose body is compiled for each. What the body calls
+/// has to be `#[inline(always)]`, else it is compiled once, for the baseline (a closure in place of this macro is no help: it is not
+/// inlined for sure, and the step took more than twice as long).
+macro_rules! for_each_instruction_set {
+    ($(#[$attribute:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),*) $body:block) => {
+        $(#[$attribute])*
+        $visible fn $name(instruction_set: $crate::instruction_set::InstructionSet, $($argument: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn with_avx2($($argument: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn with_avx512($($argument: $type),*) $body
+
+            match instruction_set {
+                $crate::instruction_set::InstructionSet::Baseline => $body,
+                // SAFETY: `InstructionSet::available` detected these instructions on this machine.
+                #[cfg(target_arch = "x86_64")]
+                $crate::instruction_set::InstructionSet::Avx2 => unsafe { with_avx2($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::instruction_set::InstructionSet::Avx512 => unsafe { with_avx512($($argument),*) },
+            }
+        }
+    };
+}
+pub(crate) use for_each_instruction_set;

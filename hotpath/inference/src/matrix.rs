@@ -7,6 +7,9 @@ const TILE: usize = 64;
 /// Half of a tile.
 const HALF: usize = TILE / 2;
 
+/// Tiles that one call of [`StepModel::keep_near`](crate::StepModel::keep_near) reads: 8 or 16 KiB.
+pub(crate) const TILES_NEAR: usize = 64;
+
 /// A matrix `[inputs, outputs]`, kept as tiles of 64 columns, each read from start to end in one product. The last tile is padded
 /// with zeros.
 ///

@@ -5,8 +5,8 @@
 //! [`InstructionSet`] and the widest one the machine has is run; the benches say what that pays. The formulas are in `step_graph.md`.
 
 use crate::elementary::{exp2, ln, silu, softplus};
-use crate::instruction_set::InstructionSet;
-use crate::matrix::Matrix;
+use crate::instruction_set::{InstructionSet, for_each_instruction_set};
+use crate::matrix::{Matrix, TILES_NEAR};
 use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 use crate::weights::StepWeights;
@@ -71,18 +71,19 @@ impl NativeModel {
     }
 }
 
+impl NativeModel {
+    /// The model once for each set of vector instructions that this machine has, with the name of the set, the widest last. For
+    /// checks: [`NativeModel::new`] takes the widest.
+    pub fn for_each_instruction_set(weights: &StepWeights) -> Vec<(String, NativeModel)> {
+        let with = |instruction_set| NativeModel { instruction_set, ..NativeModel::new(weights) };
+        InstructionSet::available().into_iter().map(|set| (format!("{set:?}"), with(set))).collect()
+    }
+}
+
 impl StepModel for NativeModel {
     fn step(&mut self, input: &StepInput<'_>, out: &mut Prediction) -> Result<(), InferenceError> {
         input.check(self.features)?;
-        match self.instruction_set {
-            InstructionSet::Baseline => self.compute(input, out),
-            // SAFETY: `InstructionSet::available` detected these instructions on this machine.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => unsafe { self.compute_avx2(input, out) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => unsafe { self.compute_avx512(input, out) },
-        }
+        compute_with(self.instruction_set, self, input, out);
         out.check()
     }
 
@@ -113,9 +114,6 @@ impl StepModel for NativeModel {
     }
 }
 
-/// Tiles that one call of [`StepModel::keep_near`] reads: 8 or 16 KiB.
-const TILES_NEAR: usize = 64;
-
 impl NativeModel {
     /// The matrices of a step, in the order in which it reads them.
     fn matrix(&self, place: usize) -> Option<&Matrix> {
@@ -133,18 +131,6 @@ impl NativeModel {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn compute_avx2(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
-        self.compute(input, out);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn compute_avx512(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
-        self.compute(input, out);
-    }
-
     // This and all it calls are inlined: what is not would be compiled once, for the baseline.
     #[inline(always)]
     fn compute(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
@@ -159,6 +145,12 @@ impl NativeModel {
         normalise(&self.residual, &self.norm, normed);
         self.logits.predict(normed, hidden, &mut out.logits);
         self.forecast.predict(normed, hidden, std::slice::from_mut(&mut out.forecast));
+    }
+}
+
+for_each_instruction_set! {
+    fn compute_with(model: &mut NativeModel, input: &StepInput<'_>, out: &mut Prediction) {
+        model.compute(input, out)
     }
 }
 

@@ -1,7 +1,11 @@
 //! A step model run by tract: any graph with the step graph's signature.
 
+mod product;
+
+use crate::matrix::{Matrix, TILES_NEAR};
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 use chronos_market::REGIME_EMBEDDING;
+use product::{RowProduct, with_row_products};
 use std::hint::black_box;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -9,10 +13,7 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value};
 use tract_onnx::pb::type_proto::Value::TensorType;
 use tract_onnx::pb::{ModelProto, ValueInfoProto};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::internal::{Blob, InletId, TractErrorContext, bail, ensure};
-use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::matmul::optimized::{MatMulOperand, OptMatMul, ProtoFusedSpec};
-use tract_onnx::tract_core::tract_linalg::mmm::EagerPackedInput;
+use tract_onnx::tract_core::internal::{TractErrorContext, bail, ensure};
 
 /// A graph with inputs `features`, `dt_s`, `regime`, outputs `logits` and `forecast`, and any number of states: an input `name`
 /// and an output `name_next` of the same shape each. It allocates at every step.
@@ -23,9 +24,9 @@ pub struct TractModel {
     zeros: Vec<TValue>,
     /// States as the last step left them. While tract holds them zeros stand here, so that a failed run leaves a reset state.
     carried: Vec<TValue>,
-    /// The weights of every product, as tract laid them out.
-    packed: Vec<Arc<Blob>>,
-    /// Where [`StepModel::keep_near`] goes on: the product and its byte.
+    /// The weights of every product of a row.
+    matrices: Vec<Arc<Matrix>>,
+    /// Where [`StepModel::keep_near`] goes on: the matrix and its tile.
     near: (usize, usize),
 }
 
@@ -41,15 +42,15 @@ impl TractModel {
 
     fn prepare(proto: &ModelProto) -> TractResult<TractModel> {
         let signature = Signature::of(proto)?;
-        let mut graph = tract_onnx::onnx().model_for_proto_model(proto)?.into_typed()?.into_decluttered()?;
-        halve(&mut graph)?;
-        let optimised = graph.into_optimized()?;
-        let packed = packed_weights(&optimised);
+        let graph = tract_onnx::onnx().model_for_proto_model(proto)?.into_typed()?.into_decluttered()?;
+        let optimised = with_row_products(graph)?.into_optimized()?;
+        let products = optimised.nodes().iter().filter_map(|node| node.op_as::<RowProduct>());
+        let matrices = products.filter_map(|product| product.matrix().cloned()).collect();
         let plan = optimised.into_runnable()?.spawn()?;
         let zero = |state: &State| Ok(Tensor::zero::<f32>(&state.shape)?.into_tvalue());
         let zeros = signature.states.iter().map(zero).collect::<TractResult<Vec<TValue>>>()?;
         let features = vec![0.0; signature.features];
-        let mut model = TractModel { plan, signature, carried: zeros.clone(), zeros, packed, near: (0, 0) };
+        let mut model = TractModel { plan, signature, carried: zeros.clone(), zeros, matrices, near: (0, 0) };
         // Two steps, the second on the first one's states: what cannot run is told now and not at the first tick.
         for _ in 0..2 {
             let input = StepInput { features: &features, dt_s: 0.0, regime: &[0.0; REGIME_EMBEDDING] };
@@ -92,61 +93,18 @@ impl StepModel for TractModel {
     }
 
     fn keep_near(&mut self) {
-        let (product, from) = self.near;
-        let Some(bytes) = self.packed.get(product).map(|packed| packed.as_bytes()) else {
+        let (place, tile) = self.near;
+        let Some(matrix) = self.matrices.get(place) else {
             self.near = (0, 0);
             return;
         };
-        let part = bytes.get(from..).unwrap_or_default();
-        black_box(part.iter().take(NEAR_BYTES).step_by(CACHE_LINE).fold(0, |all, byte| all ^ byte));
-        self.near = if part.len() > NEAR_BYTES { (product, from + NEAR_BYTES) } else { (product + 1, 0) };
+        black_box(matrix.touch(tile..tile + TILES_NEAR));
+        self.near = if tile + TILES_NEAR < matrix.tiles() { (place, tile + TILES_NEAR) } else { (place + 1, 0) };
     }
 
     fn engine(&self) -> Engine {
         Engine::Tract
     }
-}
-
-/// Bytes of weights that one call of [`StepModel::keep_near`] reads.
-const NEAR_BYTES: usize = 8_192;
-/// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
-
-/// Keeps the weights of products as 16-bit floats where those hold every value exactly; sums stay in 32 bits. A step reads each
-/// weight once, and half of a usual model fits into a core's own cache.
-fn halve(graph: &mut TypedModel) -> TractResult<()> {
-    for id in 0..graph.nodes().len() {
-        let node = graph.node(id);
-        if node.op_as::<EinSum>().is_none_or(|product| product.q_params.is_some()) || node.inputs.len() != 2 {
-            continue;
-        }
-        let inputs = node.inputs.clone();
-        for (slot, outlet) in inputs.into_iter().enumerate() {
-            let Some(whole) = graph.outlet_fact(outlet)?.konst.clone() else { continue };
-            if whole.datum_type() != f32::datum_type() {
-                continue;
-            }
-            let half = whole.cast_to::<f16>()?.into_owned();
-            if *half.cast_to::<f32>()? == *whole {
-                let constant = graph.add_const(format!("{}.half.{id}", graph.node(outlet.node).name), half)?;
-                graph.add_edge(constant, InletId::new(id, slot))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn packed_weights(optimised: &TypedModel) -> Vec<Arc<Blob>> {
-    let products = optimised.nodes().iter().filter_map(|node| node.op_as::<OptMatMul>());
-    let operands = products.flat_map(|product| &product.micro_ops).filter_map(|part| match part {
-        ProtoFusedSpec::AddMatMul { a, b, .. } => Some([a, b]),
-        _ => None,
-    });
-    let constants = operands.flatten().filter_map(|operand| match operand {
-        MatMulOperand::Const(value) => value.downcast_ref::<EagerPackedInput>(),
-        MatMulOperand::Input(_) => None,
-    });
-    constants.map(|constant| Arc::clone(&constant.packed)).collect()
 }
 
 /// What fills the inputs of a graph and what becomes of its outputs, in their order.
