@@ -97,6 +97,12 @@ pub struct Configuration {
     pub reliability: Vec<ReliabilityBin>,
 }
 
+/// SHA-256 of everything that was chosen for a configuration.
+fn config_sha256(model: &Value, splitter: &Splitter, backtest: &Backtest, target: Target) -> String {
+    let config = json!({ "model": model, "splitter": splitter, "backtest": backtest, "target": target });
+    sha256_hex(config.to_string().as_bytes())
+}
+
 /// What the paths of a configuration belong to: SHA-256 of the model they were made for and of the configuration. The gate computes
 /// it anew, from the model that asks to be promoted.
 pub fn bound_to(subject_sha256: &str, config_sha256: &str) -> String {
@@ -166,10 +172,7 @@ pub fn validate(
             let paths: Vec<_> = paths.iter().map(|scores| plan.backtest.returns(samples, &bets, scores)).collect();
             let count = paths.len() as f64;
             let model = model.describe();
-            let config = json!({
-                "model": model, "splitter": plan.splitter, "backtest": plan.backtest, "target": samples.target
-            });
-            let config_sha256 = sha256_hex(config.to_string().as_bytes());
+            let config_sha256 = config_sha256(&model, &plan.splitter, &plan.backtest, samples.target);
             Configuration {
                 model,
                 bound_to: bound_to(&plan.subject_sha256, &config_sha256),
@@ -310,6 +313,12 @@ impl Validation {
             if configuration.paths.len() != paths || paths == 0 {
                 return Err(format!("configuration {place} has {} paths, the first has {paths}", configuration.paths.len()));
             }
+            let config = config_sha256(&configuration.model, &self.splitter, &self.backtest, self.target);
+            if config != configuration.config_sha256 {
+                return Err(format!(
+                    "configuration {place} is not the one that its hash names: model, splits, costs or target were changed"
+                ));
+            }
             for (path, returns) in configuration.paths.iter().enumerate() {
                 if returns.len() != self.times_ns.len() {
                     return Err(format!(
@@ -398,6 +407,12 @@ mod tests {
         );
         assert!(message(|validation| validation.configurations.clear()).contains("no configuration"));
         assert!(message(|validation| validation.times_ns[4] = 0).contains("row 4"));
+        // Walk-forward paths would be less dependent on each other, and deflated less.
+        let walk = |validation: &mut Validation| {
+            validation.splitter = Splitter::WalkForward { train_rows: 9, test_rows: 9, purge_bars: 0, expanding: true };
+        };
+        assert!(message(walk).contains("configuration 0 is not the one that its hash"));
+        assert!(message(|validation| validation.backtest.cost_bps = 9.0).contains("costs or target were changed"));
         assert!(message(|validation| validation.benchmark.clear()).contains("0 returns of the benchmark"));
         std::fs::write(folder.path().join(VALIDATION_FILE), "{").unwrap();
         assert!(Validation::read(folder.path()).unwrap_err().to_string().contains("validation.json"));
