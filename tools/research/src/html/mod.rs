@@ -6,7 +6,9 @@
 
 mod bars;
 mod drawing;
+mod reliability;
 mod samples;
+mod trials;
 mod validation;
 
 pub use bars::{BarsPage, bars_page};
