@@ -7,6 +7,7 @@ mod doctor;
 mod exchange;
 mod features;
 mod inspect;
+mod journal;
 mod label;
 mod model;
 mod page;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Tell what captures hold: format, instruments, spans, counts, gaps, clocks, and what is wrong with them
     Inspect(inspect::Arguments),
+    /// Look into the journal of a session: list its records, or tell whether it is whole
+    Journal(journal::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
     /// Sum trades, or finer bars, up to bars
@@ -69,6 +72,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Journal(arguments) => {
+            journal::run(&arguments).map(|is_whole| if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
         Command::Features(arguments) => done(features::run(&arguments)),
         Command::Bars(arguments) => done(bars::run(&arguments)),
         Command::Label(arguments) => done(label::run(&arguments)),
