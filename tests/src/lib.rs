@@ -5,6 +5,7 @@
 //! Where a folder is missing a test prints `skipped:` and why, and passes; with `CHRONOS_REQUIRE_FIXTURES=1` it fails instead.
 
 pub mod allocation;
+pub mod page;
 
 use std::path::{Path, PathBuf};
 

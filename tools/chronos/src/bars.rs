@@ -1,5 +1,6 @@
 //! `chronos bars`.
 
+use crate::page::write_page;
 use crate::progress::bar;
 use crate::samples::{HistoryArguments, first_history};
 use crate::tables::listing;
@@ -7,6 +8,7 @@ use anyhow::{Result, bail};
 use chronos_research::bars::{
     CaptureBars, History, Ohlcv, RULES_TEXT, capture_bars, coarser_bars, parse_rule, read_history, write_bars,
 };
+use chronos_research::html::{BarsPage, bars_page};
 use chronos_research::write_whole_file;
 use chronos_session::config::Config;
 use chronos_session::format::count;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
   chronos bars market.gz --rule time:1s --out seconds.csv
-  chronos bars market.gz --rule imbalance:volume
+  chronos bars market.gz --rule imbalance:volume --html bars.html
   chronos bars seconds.csv --rule volume:20 --out bars.csv
 
 A history is a CSV file, plain or in Zstandard, with columns for a time, open, high, low, close and volume.")]
@@ -43,6 +45,9 @@ pub(crate) struct Arguments {
     /// Stop after so many lines of captures
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
+    /// Write a self-contained HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print what came of it as one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -90,6 +95,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         write_whole_file(path, |out| write_bars(&one.bars, out))?;
     }
+    if let Some(path) = &arguments.html {
+        write_page(path, &bars_page(&BarsPage { rule: &arguments.rule, made: &made, notices: &notices }))?;
+    }
     if arguments.json {
         let object = |one: &CaptureBars| {
             let of =
@@ -114,6 +122,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(path) = &arguments.out {
         println!("bars: {}", path.display());
+    }
+    if let Some(path) = &arguments.html {
+        println!("page: {}", path.display());
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `chronos inspect`.
 
+use crate::page::write_page;
 use crate::progress::bar;
 use crate::tables::{listing, printable};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chronos_session::format::{bytes, clock_utc, count, date_utc, signed_duration_ns, span_ns, words};
 use chronos_session::html::render_inspection;
 use chronos_session::inspect::{BookInspection, InspectOptions, Inspection, InstrumentInspection, SyncState, inspect};
@@ -52,8 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     bar.finish_and_clear();
     let inspected = inspected?;
     if let Some(path) = &arguments.html {
-        let page = render_inspection(&inspected.inspection, &inspected.activity);
-        std::fs::write(path, page).with_context(|| format!("cannot write the page {}", path.display()))?;
+        write_page(path, &render_inspection(&inspected.inspection, &inspected.activity))?;
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&inspected.inspection)?);

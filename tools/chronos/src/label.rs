@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
-  chronos label market.gz --out labels.csv
+  chronos label market.gz --out labels.csv --html labels.html
   chronos label market.gz --events every:5 --profit 3 --horizon 10s
   chronos bars market.gz --rule time:1s --out seconds.csv
   chronos label seconds.csv --horizon 20 --json")]
@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.out {
         write_whole_file(path, |out| write_labels(dataset, out))?;
     }
+    arguments.samples.write_page(&samples, "labels", false)?;
     if arguments.samples.json {
         let Samples { built, source, recipe, notices, .. } = &samples;
         let report = json!({
@@ -47,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     samples.print();
     if let Some(path) = &arguments.out {
         println!("labels: {}", path.display());
+    }
+    if let Some(path) = &arguments.samples.html {
+        println!("page: {}", path.display());
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod inspect;
 mod journal;
 mod label;
 mod model;
+mod page;
 mod progress;
 mod promote;
 mod replay;

@@ -1,8 +1,9 @@
 //! `chronos replay`.
 
+use crate::page::write_page;
 use crate::progress::bar;
 use crate::summary;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chronos_session::config::{Config, default_toml};
 use chronos_session::wire::{Speed, Transport, WireOptions};
 use chronos_session::{ReplayOptions, Replayed, html, replay};
@@ -194,8 +195,7 @@ pub(crate) fn replay_with_progress(options: &ReplayOptions) -> Result<Replayed> 
 
 /// Writes the HTML report of a replay.
 pub(crate) fn write_html(path: &std::path::Path, replayed: &Replayed) -> Result<()> {
-    let page = html::render(&replayed.report, &replayed.series, &replayed.latency_curves);
-    std::fs::write(path, page).with_context(|| format!("cannot write the report {}", path.display()))
+    write_page(path, &html::render(&replayed.report, &replayed.series, &replayed.latency_curves))
 }
 
 /// The sockets to go over, if any.

@@ -1,6 +1,7 @@
 //! What `chronos label` and `chronos dataset` share: where prices come from, and the recipe of samples.
 
 use crate::bars::told;
+use crate::page::write_page;
 use crate::progress::bar;
 use crate::tables::listing;
 use anyhow::{Context, Result, bail};
@@ -9,6 +10,7 @@ use chronos_research::dataset::{
     BarSource, Built, CaptureSource, LabelRule, LookAheadOptions, Recipe, Source, SourceFile, SourceSection, WeightRule, build,
     source_files,
 };
+use chronos_research::html::{SamplesPage, samples_page};
 use chronos_session::config::Config;
 use chronos_session::format::count;
 use clap::{Args, ValueEnum};
@@ -128,6 +130,9 @@ pub(crate) struct SampleArguments {
     /// Where it is cut off
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Write a self-contained HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Print what came of it as one JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -201,6 +206,13 @@ impl SampleArguments {
         let instrument = built.observed.instrument.clone();
         let source = SourceSection { kind: kind.to_owned(), instrument, bars: self.bars.clone(), config_hash, files };
         Ok(Samples { built, source, recipe, seed: self.seed, notices })
+    }
+
+    /// Writes the page, where one was asked for.
+    pub(crate) fn write_page(&self, samples: &Samples, kind: &'static str, with_features: bool) -> Result<()> {
+        let Some(path) = &self.html else { return Ok(()) };
+        let Samples { built, source, recipe, notices, .. } = samples;
+        write_page(path, &samples_page(&SamplesPage { kind, built, source, recipe, with_features, notices }))
     }
 
     fn recipe(&self) -> Result<Recipe> {

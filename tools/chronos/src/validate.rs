@@ -1,14 +1,20 @@
 //! `chronos validate`.
 
+use crate::page::write_page;
 use crate::progress::bar;
+use crate::promote::configured;
 use crate::tables::listing;
 use anyhow::{Context, Result, bail};
 use chronos_research::dataset::read_dataset;
+use chronos_research::html::{ValidationPage, validation_page};
 use chronos_research::ledger::Ledger;
 use chronos_research::promotion::{Candidate, Gate, Verdict, judge};
+use chronos_research::validation::performance::annual_caveat;
 use chronos_research::validation::{
-    Backtest, Embargo, Model, OwnedSamples, Sizing, Splitter, Summary, Validation, ValidationPlan, baseline, validate,
+    Backtest, Embargo, Model, OwnedSamples, Sizing, Splitter, Summary, Validation, ValidationPlan, baseline, model_text, validate,
 };
+use chronos_session::format::span_ns;
+use chronos_session::model::subject_sha256;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
@@ -80,6 +86,12 @@ pub(crate) struct Arguments {
     /// Folder of the trial ledger; every model tried is appended to it, whatever comes of it
     #[arg(long, value_name = "DIR", default_value = "ledger")]
     ledger: PathBuf,
+    /// Configuration file; its section `promotion` says what the gate asks
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write a self-contained HTML page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print what came of it as one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -100,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.cost.is_finite() || arguments.cost < 0.0 || !arguments.threshold.is_finite() {
         bail!("a cost of {} bps and a threshold of {}: both are finite, the cost 0 or more", arguments.cost, arguments.threshold);
     }
+    let gate = Gate::from(&configured(arguments.config.as_deref())?.promotion);
     let models = arguments.models.iter().map(|name| baseline(name)).collect::<Result<Vec<Box<dyn Model>>, _>>()?;
     let models: Vec<&dyn Model> = models.iter().map(Box::as_ref).collect();
     let (dataset, manifest) = read_dataset(&arguments.dataset)?;
@@ -116,6 +129,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         dataset_sha256: manifest.data.sha256,
         time_ns: i64::try_from(now.as_nanos())?,
         code: env!("CARGO_PKG_VERSION").into(),
+        subject_sha256: match &arguments.out {
+            Some(folder) => subject_sha256(folder)?.unwrap_or_default(),
+            None => String::new(),
+        },
     };
     let ledger = Ledger::in_folder(&arguments.ledger);
     let bar = bar(0, "{bar:40} {pos}/{len} trainings  {eta} left");
@@ -128,13 +145,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.out {
         validation.write(folder)?;
     }
-    let candidate = Candidate { validation: &validation, trained_on: &plan.dataset_sha256, promoted_with: None };
-    let verdict = judge(&candidate, &ledger.read()?, &Gate::default());
+    let candidate = Candidate {
+        validation: &validation,
+        trained_on: &plan.dataset_sha256,
+        subject_sha256: &plan.subject_sha256,
+        promoted_with: None,
+    };
+    let history = ledger.read()?;
+    let verdict = judge(&candidate, &history, &gate);
     let summaries = validation.summaries()?;
+    if let Some(path) = &arguments.html {
+        let error = verdict.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let page = validation_page(&ValidationPage {
+            kind: "validation",
+            name: &arguments.dataset.display().to_string(),
+            validation: &validation,
+            summaries: &summaries,
+            gate: &gate,
+            verdict: verdict.as_ref().map_err(|_| error.as_str()),
+            history: &history,
+        });
+        write_page(path, &page)?;
+    }
     if arguments.json {
         let verdict = verdict.map_or_else(|error| json!({ "error": error.to_string() }), |verdict| json!(verdict));
-        let object = json!({ "rows": validation.rows, "bets": validation.times_ns.len(), "periods_per_year": validation.periods_per_year,
-            "configurations": summaries, "verdict": verdict, "ledger": validation.ledger });
+        let annual_caveat = annual_caveat(validation.span_ns(), validation.periods_per_year);
+        let object = json!({ "rows": validation.rows, "bets": validation.times_ns.len(), "span_ns": validation.span_ns(),
+            "periods_per_year": validation.periods_per_year, "annual_caveat": annual_caveat, "configurations": summaries, "verdict": verdict, "ledger": validation.ledger });
         println!("{}", serde_json::to_string_pretty(&object)?);
         return Ok(());
     }
@@ -146,6 +183,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("{} entries in the ledger {}", validation.ledger.entries, arguments.ledger.display());
     if let Some(folder) = &arguments.out {
         println!("validation: {}", folder.join(chronos_research::validation::VALIDATION_FILE).display());
+    }
+    if let Some(path) = &arguments.html {
+        println!("page: {}", path.display());
     }
     Ok(())
 }
@@ -170,41 +210,50 @@ fn splitter(arguments: &Arguments) -> Splitter {
 }
 
 fn print(validation: &Validation, summaries: &[Summary]) {
-    let number = |value: f64| if value.is_finite() { format!("{value:.2}") } else { "n/a".into() };
+    let number = |value: f64, decimals: usize| if value.is_finite() { format!("{value:.decimals$}") } else { "n/a".into() };
     let percent = |value: f64| if value.is_finite() { format!("{:.1} %", 100.0 * value) } else { "n/a".into() };
+    let range = |low: f64, high: f64| format!("{low:.2} to {high:.2}");
     let row = |summary: &Summary| {
-        let sharpe =
-            summary.sharpe.map_or("n/a".into(), |sharpe| format!("{:.2} [{:.2}, {:.2}]", sharpe.estimate, sharpe.low, sharpe.high));
         let lowest = summary.path_sharpes.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = summary.path_sharpes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         [
             model_text(&summary.model),
-            sharpe,
-            format!("{lowest:.2} to {highest:.2}"),
-            summary.probabilistic_sharpe.map_or("n/a".into(), |probability| format!("{probability:.3}")),
-            percent(summary.annual_return),
-            percent(summary.maximum_drawdown),
+            summary.sharpe.map_or("n/a".into(), |sharpe| number(sharpe.estimate, 3)),
+            summary.sharpe.map_or("n/a".into(), |sharpe| range(sharpe.low, sharpe.high)),
+            range(lowest, highest),
+            summary.probabilistic_sharpe.map_or("n/a".into(), |probability| number(probability, 3)),
+            number(1e4 * summary.mean_return, 2),
             percent(summary.hit_rate),
-            number(summary.annual_turnover),
         ]
     };
-    let head = ["Model", "Sharpe a year [95 %]", "Paths", "PSR", "Return a year", "Max drawdown", "Hits", "Turnover a year"];
-    print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6, 7]));
+    let head = ["A bet", "Sharpe", "95 %", "Paths", "PSR", "bps", "Hits"];
+    print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5, 6]));
     println!(
-        "{} rows, {} bets ({:.1} a year), {} paths; figures are those of the median path, net of {} bps",
+        "{} rows, {} bets over {}, {} paths; figures are those of the median path, net of {} bps",
         validation.rows,
         validation.times_ns.len(),
-        validation.periods_per_year,
+        span_ns(validation.span_ns()),
         validation.configurations.first().map_or(0, |configuration| configuration.paths.len()),
         validation.backtest.cost_bps
     );
-}
-
-/// `logistic l2=1`.
-fn model_text(model: &serde_json::Value) -> String {
-    let Some(fields) = model.as_object() else { return model.to_string() };
-    let kind = fields.get("kind").and_then(serde_json::Value::as_str).unwrap_or("model");
-    fields.iter().filter(|(name, _)| *name != "kind").fold(kind.to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
+    match annual_caveat(validation.span_ns(), validation.periods_per_year) {
+        Some(caveat) => println!("a year: {caveat}"),
+        None => {
+            let row = |summary: &Summary| {
+                [
+                    model_text(&summary.model),
+                    number(summary.annual_sharpe, 2),
+                    percent(summary.annual_return),
+                    percent(summary.annual_volatility),
+                    percent(summary.maximum_drawdown),
+                    number(summary.annual_turnover, 1),
+                ]
+            };
+            let head = ["A year", "Sharpe", "Return", "Volatility", "Max drawdown", "Turnover"];
+            print!("{}", listing(head, summaries.iter().map(row), &[1, 2, 3, 4, 5]));
+            println!("a year has {:.1} bets, by the data's own clock", validation.periods_per_year);
+        }
+    }
 }
 
 fn print_verdict(verdict: &Verdict) {

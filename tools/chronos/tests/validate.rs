@@ -36,11 +36,18 @@ fn models_are_tried_and_every_one_goes_to_the_ledger() {
     assert!(configurations.iter().all(|configuration| configuration["path_sharpes"].as_array().unwrap().len() == 5), "{out}");
     assert_eq!(found["ledger"]["entries"], 3);
     assert!(folder.path().join("model/validation.json").exists());
+    // Two minutes of a market say nothing of a year, and it is said.
+    assert!(found["annual_caveat"].as_str().unwrap().contains("that nobody has seen"), "{out}");
     // Again, as tables: the ledger has grown, and the same trials count once.
     let (code, out, err) = chronos(folder.path(), &validate);
     assert_eq!(code, 0, "{err}");
     assert!(
-        out.contains("6 entries in the ledger") && out.contains("majority") && out.contains("momentum") && out.contains("labels=3"),
+        out.contains("a year: the bets span")
+            && !out.contains("A year")
+            && out.contains("6 entries in the ledger")
+            && out.contains("majority")
+            && out.contains("momentum")
+            && out.contains("labels=3"),
         "{out}"
     );
     assert_eq!(std::fs::read_to_string(folder.path().join("ledger/ledger.jsonl")).unwrap().lines().count(), 6);

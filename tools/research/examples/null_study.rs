@@ -1,6 +1,6 @@
 //! How often the promotion gate errs: 200 markets without a signal, and 200 at each strength of a planted one.
 //!
-//! `cargo run --release -p chronos-research --example null_study [SEEDS] [BARS]`
+//! `cargo run --release -p chronos-research --example null_study [SEEDS] [BARS] [FIRST_SEED]`
 
 use chronos_research::promotion::study::{Outcome, Search, Truth, run, splitter};
 use chronos_research::validation::Splitter;
@@ -13,8 +13,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
     let bars: usize = arguments.next().map_or(Ok(3_000), |text| text.parse())?;
+    let first: u64 = arguments.next().map_or(Ok(0), |text| text.parse())?;
+    let seeds = first..first + seeds;
     let walk = Splitter::WalkForward { train_rows: 300, test_rows: 50, purge_bars: 0, expanding: true };
-    println!("{seeds} seeds, {bars} bars each; z is the Sharpe ratio times the root of the number of bets\n");
+    println!(
+        "{} seeds from {first}, {bars} bars each; z is the Sharpe ratio times the root of the number of bets\n",
+        seeds.end - seeds.start
+    );
     println!(
         "| market | search | splits | bets | mean z (se) | sd z | PBO mean (se) | PBO < 0.5 | DSR > 0.95 | promoted | promoted, bets as independent |"
     );
@@ -22,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (splits, splitter) in [("CPCV 8, 2", splitter()), ("walk-forward", walk)] {
         for search in [Search::Mixed, Search::Penalties, Search::Pair] {
             for truth in [Truth::RandomWalk, Truth::ShuffledLabels] {
-                let outcomes = outcomes(truth, search, bars, &splitter, seeds)?;
+                let outcomes = outcomes(truth, search, bars, &splitter, seeds.clone())?;
                 println!("| {truth:?} | {search:?} | {splits} | {} |", row(&outcomes));
             }
         }
@@ -32,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
         for strength in STRENGTHS {
             let start = Instant::now();
-            let outcomes = outcomes(Truth::Signal(strength), search, bars, &splitter(), seeds)?;
+            let outcomes = outcomes(Truth::Signal(strength), search, bars, &splitter(), seeds.clone())?;
             let mean = |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64;
             println!(
                 "| {strength:.2} | {:.3} | {:.2} | {:.3} | {:.3} | {:.1} % |",
@@ -56,10 +61,10 @@ fn outcomes(
     search: Search,
     bars: usize,
     splitter: &Splitter,
-    seeds: u64,
+    seeds: std::ops::Range<u64>,
 ) -> Result<Vec<Outcome>, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    (0..seeds).map(|seed| Ok(run(truth, search, bars, splitter, seed, &folder.path().join(seed.to_string()))?)).collect()
+    seeds.map(|seed| Ok(run(truth, search, bars, splitter, seed, &folder.path().join(seed.to_string()))?)).collect()
 }
 
 fn row(outcomes: &[Outcome]) -> String {

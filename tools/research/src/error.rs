@@ -99,6 +99,22 @@ pub enum SeriesError {
         /// Its range.
         must_be: &'static str,
     },
+    /// A time does not go on.
+    #[error("{what}: the time of row {row} is not after that of the row above; sort by time and drop duplicates")]
+    NotLater {
+        /// The series.
+        what: &'static str,
+        /// The later row.
+        row: usize,
+    },
+    /// All values are the same.
+    #[error(
+        "{what}: all values are equal, so nothing can be said of their spread; a strategy that never trades has no Sharpe ratio"
+    )]
+    NoSpread {
+        /// The series.
+        what: &'static str,
+    },
     /// Columns of a regression say the same twice.
     #[error("{what}: the columns are linearly dependent; remove constant and repeated columns")]
     Singular {
@@ -127,6 +143,12 @@ pub(crate) fn positive(what: &'static str, values: &[f64]) -> Result<(), SeriesE
 /// Checks a least number of rows.
 pub(crate) fn long_enough(what: &'static str, rows: usize, rows_min: usize) -> Result<(), SeriesError> {
     if rows < rows_min { Err(SeriesError::TooShort { what, rows, rows_min }) } else { Ok(()) }
+}
+
+/// Checks that values are finite, and that there are enough of them.
+pub(crate) fn enough_finite(what: &'static str, values: &[f64], rows_min: usize) -> Result<(), SeriesError> {
+    long_enough(what, values.len(), rows_min)?;
+    finite(what, values)
 }
 
 /// Checks that two series go together.

@@ -9,6 +9,7 @@ pub mod dataset;
 mod error;
 pub mod fractional;
 mod hash;
+pub mod html;
 pub mod labels;
 pub mod ledger;
 pub mod promotion;

@@ -69,6 +69,8 @@ pub struct Config {
     pub journal: JournalSection,
     /// Recording.
     pub record: RecordSection,
+    /// The gate a model passes before it may trade.
+    pub promotion: PromotionSection,
 }
 
 /// `[source]`.
@@ -238,6 +240,24 @@ pub struct JournalSection {
 pub struct RecordSection {
     /// Rows in one Parquet segment.
     pub rows_per_segment: usize,
+}
+
+/// `[promotion]`: what `chronos promote` asks of a model, and `chronos validate` tells.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PromotionSection {
+    /// The probability of backtest overfitting (PBO) has to be below this, above 0 to 1.
+    pub pbo_below: f64,
+    /// The probability of the deflated Sharpe ratio (DSR) has to be above this, 0 to 1.
+    pub dsr_above: f64,
+    /// Blocks that the history is cut into for the PBO: an even number, 2 to 18.
+    pub blocks: usize,
+}
+
+impl Default for PromotionSection {
+    fn default() -> Self {
+        PromotionSection { pbo_below: 0.5, dsr_above: 0.95, blocks: 16 }
+    }
 }
 
 impl Default for TickSection {
@@ -424,7 +444,12 @@ impl Config {
         )?;
         range((1..=65_536).contains(&self.journal.segment_mib), "journal.segment_mib", "must be 1 to 65536")?;
         range(between(self.journal.sync_interval_ms, 1.0, 60_000.0), "journal.sync_interval_ms", "must be 1 to 60000")?;
-        range((1_000..=100_000_000).contains(&self.record.rows_per_segment), "record.rows_per_segment", "must be 1000 to 1e8")
+        range((1_000..=100_000_000).contains(&self.record.rows_per_segment), "record.rows_per_segment", "must be 1000 to 1e8")?;
+        let promotion = &self.promotion;
+        range(between(promotion.pbo_below, f64::MIN_POSITIVE, 1.0), "promotion.pbo_below", "must be above 0 and at most 1")?;
+        range(between(promotion.dsr_above, 0.0, 1.0), "promotion.dsr_above", "must be 0 to 1")?;
+        let are_blocks = (2..=18).contains(&promotion.blocks) && promotion.blocks.is_multiple_of(2);
+        range(are_blocks, "promotion.blocks", "must be an even number, 2 to 18")
     }
 
     /// SHA-256 of the configuration in canonical form, in lower-case hex. Two sessions with the same hash were set up alike.
@@ -643,6 +668,9 @@ mod tests {
             ("[model]\nengine = \"gpu\"\n", "model.engine"),
             ("[parameters]\nlag_ms = 90000.0\n", "parameters.lag_ms"),
             ("[decision]\nentry = nan\n", "decision.entry"),
+            ("[promotion]\npbo_below = 0.0\n", "promotion.pbo_below"),
+            ("[promotion]\ndsr_above = 1.01\n", "promotion.dsr_above"),
+            ("[promotion]\nblocks = 7\n", "promotion.blocks"),
         ] {
             assert!(parse(text).is_err_and(|error| error.contains(key)), "{text}");
         }

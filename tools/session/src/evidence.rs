@@ -4,7 +4,7 @@
 //! somebody who computes it anew.
 
 use crate::format::sha256_hex;
-use crate::model::Manifest;
+use crate::model::{MANIFEST_FILE, Manifest, ModelError};
 use std::path::Path;
 
 /// Key of the seal.
@@ -42,6 +42,25 @@ pub(crate) fn check(manifest: &Manifest, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// What makes a model this model and no other: SHA-256 of its manifest, which names the model's file by its hash and holds every
+/// setting, without the evidence. `None` for a folder that holds no manifest, or is not there.
+///
+/// # Errors
+/// Where the manifest cannot be read or is not TOML.
+pub fn subject_sha256(folder: &Path) -> Result<Option<String>, ModelError> {
+    let path = folder.join(MANIFEST_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ModelError::Io { path, source, remedy: "" }),
+    };
+    let refuse = |message: String| ModelError::Manifest { path: path.clone(), message };
+    let mut manifest: toml::Table = text.parse().map_err(|error: toml::de::Error| refuse(error.to_string()))?;
+    manifest.remove("evidence");
+    let text = toml::to_string(&manifest).map_err(|error| refuse(error.to_string()))?;
+    Ok(Some(sha256_hex(text.as_bytes())))
+}
+
 /// SHA-256 of everything in the manifest but the seal.
 fn seal_of(manifest: &Manifest) -> Result<String, String> {
     let mut unsealed = manifest.clone();
@@ -52,6 +71,7 @@ fn seal_of(manifest: &Manifest) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::subject_sha256;
     use crate::model::ModelDirectory;
     use serde::Serialize;
     use std::path::{Path, PathBuf};
@@ -102,6 +122,24 @@ mod tests {
         assert!(
             after(|manifest| std::fs::remove_file(manifest.with_file_name("validation.json")).unwrap()).contains("cannot be read")
         );
+    }
+
+    #[test]
+    fn a_subject_is_model_and_settings_and_not_the_evidence() {
+        let folder = tempfile::tempdir().unwrap();
+        let subject = || subject_sha256(folder.path()).unwrap();
+        assert_eq!(subject(), None);
+        let manifest = promoted(folder.path());
+        let promoted = subject();
+        let mut model = ModelDirectory::open(folder.path()).unwrap();
+        model
+            .record_evidence(&std::collections::BTreeMap::from([("files", std::collections::BTreeMap::<&str, &str>::new())]))
+            .unwrap();
+        assert!(promoted.is_some() && subject() == promoted);
+        replace(&manifest, "entry_threshold = 0.1", "entry_threshold = 0.01");
+        assert!(subject().is_some() && subject() != promoted);
+        std::fs::write(&manifest, "= 1").unwrap();
+        assert!(subject_sha256(folder.path()).unwrap_err().to_string().contains("manifest.toml"));
     }
 
     #[test]

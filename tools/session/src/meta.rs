@@ -134,10 +134,7 @@ impl MetaDirectory {
     pub fn open(folder: &Path) -> Result<MetaDirectory, ModelError> {
         let refuse = |message: String| ModelError::Manifest { path: manifest_path(folder), message };
         let manifest: MetaManifest =
-            read_manifest(folder, "; a meta folder holds meta.json and manifest.toml, `chronos meta train` makes one")?;
-        if manifest.format != FORMAT {
-            return Err(refuse(format!("format {} is not known to this build, which reads {FORMAT}", manifest.format)));
-        }
+            read_manifest(folder, FORMAT, "; a meta folder holds meta.json and manifest.toml, `chronos meta train` makes one")?;
         check_features(&manifest.features).map_err(refuse)?;
         let path = folder.join(FOREST_FILE);
         let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source, remedy: "" })?;

@@ -6,6 +6,7 @@
 
 use crate::config::Config;
 use crate::evidence;
+pub use crate::evidence::subject_sha256;
 use crate::format::sha256_hex;
 use chronos_inference::trees::ForestError;
 use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
@@ -219,7 +220,7 @@ impl ModelDirectory {
         let manifest_path = folder.join(MANIFEST_FILE);
         let refuse = |message: String| ModelError::Manifest { path: manifest_path.clone(), message };
         let manifest: Manifest =
-            read_manifest(folder, "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one")?;
+            read_manifest(folder, FORMAT, "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one")?;
         check(&manifest).map_err(refuse)?;
         evidence::check(&manifest, folder).map_err(refuse)?;
         let model_path = folder.join(MODEL_FILE);
@@ -345,9 +346,6 @@ impl ChosenModel {
 }
 
 fn check(manifest: &Manifest) -> Result<(), String> {
-    if manifest.format != FORMAT {
-        return Err(format!("format {} is not known to this build, which reads {FORMAT}", manifest.format));
-    }
     check_features(&manifest.features)?;
     let names = &manifest.features.names;
     let scaler = &manifest.scaler;
@@ -383,11 +381,28 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     std::fs::write(path, bytes).map_err(|source| ModelError::Io { path: path.to_owned(), source, remedy: "" })
 }
 
-/// The manifest of a folder; `remedy` is said where there is none.
-pub(crate) fn read_manifest<T: serde::de::DeserializeOwned>(folder: &Path, remedy: &'static str) -> Result<T, ModelError> {
+/// The manifest of a folder, of this format alone; `remedy` is said where there is none.
+pub(crate) fn read_manifest<T: serde::de::DeserializeOwned>(
+    folder: &Path,
+    format_known: u32,
+    remedy: &'static str,
+) -> Result<T, ModelError> {
+    // The format first: a later one may have other fields.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
     let path = folder.join(MANIFEST_FILE);
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Io { path: path.clone(), source, remedy })?;
-    toml::from_str(&text).map_err(|error| ModelError::Manifest { path, message: error.to_string() })
+    let refuse = |message: String| ModelError::Manifest { path: path.clone(), message };
+    let Format { format } = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+    if format != format_known {
+        return Err(refuse(format!(
+            "format {format} is not known to this build, which reads {format_known}; make the model again with this build, or use \
+             the one that wrote it"
+        )));
+    }
+    toml::from_str(&text).map_err(|error| refuse(error.to_string()))
 }
 
 /// Whether this build's registry has these features in these versions, in this order.

@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use serde::Deserialize;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -86,10 +87,16 @@ pub fn read_dataset(folder: &Path) -> Result<(Dataset, Manifest), DatasetError> 
     let path = folder.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|source| DatasetError::Io { action: "read", path: path.clone(), source })?;
     let stored = |message: String| DatasetError::Stored { path: path.clone(), message };
-    let manifest: Manifest = toml::from_str(&text).map_err(|error| stored(error.to_string()))?;
-    if manifest.format != FORMAT {
-        return Err(stored(format!("format {}, this build reads {FORMAT}", manifest.format)));
+    // The format first: a later one may have other fields.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
     }
+    let Format { format } = toml::from_str(&text).map_err(|error| stored(error.to_string()))?;
+    if format != FORMAT {
+        return Err(stored(format!("format {format} is not known to this build, which reads {FORMAT}")));
+    }
+    let manifest: Manifest = toml::from_str(&text).map_err(|error| stored(error.to_string()))?;
     // The name is that of a file beside the manifest and of no other place.
     if manifest.data.file != SAMPLES {
         return Err(stored(format!("its samples are in `{}`, not in {SAMPLES}", manifest.data.file)));

@@ -25,29 +25,33 @@ pub struct Trial {
     pub code: String,
     /// Periods a year, by the data's clock.
     pub periods_per_year: f64,
+    /// Number of bets of a path.
+    pub bets: u64,
     /// Sharpe ratio per period of each path; 0 of one that never traded.
     pub path_sharpes: Vec<f64>,
 }
 
 impl Trial {
-    /// The median Sharpe ratio of the paths, a year; of an even number of paths the lower one.
-    pub fn annual_sharpe(&self) -> f64 {
-        lower_median(&self.path_sharpes) * self.periods_per_year.sqrt()
+    /// The median Sharpe ratio of the paths (of an even number of them the lower one), as it would be over another number of bets
+    /// with as much luck in it: a Sharpe ratio of n bets without skill scatters by `1 / sqrt(n)`.
+    pub fn sharpe_over(&self, bets: u64) -> f64 {
+        lower_median(&self.path_sharpes) * (self.bets as f64 / bets.max(1) as f64).sqrt()
     }
 }
 
-/// The trials of a history, as a strategy with so many periods a year is deflated by them.
+/// The trials of a history, as a strategy with so many bets is deflated by them.
 ///
 /// All count, whatever they were tried on. The very same trial run again (configuration, dataset, seed, result) counts once:
-/// repeating it shows nothing new, and would narrow the spread. With the median Sharpe ratio a year of each trial, the variance is
-/// that over trials.
-pub fn trials(history: &History, periods_per_year: f64) -> Trials {
+/// repeating it shows nothing new, and would narrow the spread. With the median Sharpe ratio of each trial, the variance is that over
+/// trials. Those of other data are brought to the candidate's number of bets ([`Trial::sharpe_over`]); scaled by time instead, a
+/// trial on a minute of ticks would be a Sharpe ratio of thousands a year, and its noise the hurdle of everything on a longer history.
+pub fn trials(history: &History, bets: u64) -> Trials {
     let mut seen = BTreeSet::new();
     let mut sharpes = Vec::new();
     for trial in &history.trials {
         let results: Vec<u64> = trial.path_sharpes.iter().map(|sharpe| sharpe.to_bits()).collect();
         if seen.insert((&trial.config_sha256, &trial.dataset_sha256, trial.seed, results)) {
-            sharpes.push(trial.annual_sharpe() / periods_per_year.sqrt());
+            sharpes.push(trial.sharpe_over(bets));
         }
     }
     let count = sharpes.len();
@@ -78,20 +82,26 @@ pub(crate) mod tests {
             seed,
             code: "1.0".into(),
             periods_per_year: 400.0,
+            bets: 400,
             path_sharpes: vec![0.01 * seed as f64, 0.02 * seed as f64, 0.0],
         }
     }
 
     #[test]
-    fn trials_count_once_and_on_the_candidates_clock() {
+    fn trials_count_once_and_on_the_candidates_scale() {
         let mut history = History { trials: [0, 1, 2, 1].map(trial).to_vec(), hashes: Vec::new() };
-        // Medians 0, 0.01, 0.02 a period of 400 a year are 0, 0.2, 0.4 a year, and on a clock of 100 a year 0, 0.02, 0.04.
-        let found = trials(&history, 100.0);
+        // Medians 0, 0.01, 0.02 of 400 bets are as much luck as 0, 0.02, 0.04 of 100.
+        let found = trials(&history, 100);
         assert_eq!(found.count, 3);
         assert!((found.sharpe_variance - 4e-4).abs() < 1e-15);
         history.trials[3].path_sharpes[0] = 0.5;
-        assert_eq!(trials(&history, 100.0).count, 4);
-        assert_eq!(trials(&History { trials: vec![], hashes: vec![] }, 1.0), Trials { count: 0, sharpe_variance: 0.0 });
+        assert_eq!(trials(&history, 100).count, 4);
+        // A trial of a few seconds, with as much luck as the others, changes little, whatever its year would be.
+        let short = Trial { periods_per_year: 1e9, bets: 4, path_sharpes: vec![0.1], ..trial(9) };
+        history.trials.push(short);
+        let found = trials(&history, 100);
+        assert!(found.count == 5 && found.sharpe_variance.sqrt() < 0.03, "{found:?}");
+        assert_eq!(trials(&History { trials: vec![], hashes: vec![] }, 1), Trials { count: 0, sharpe_variance: 0.0 });
     }
 
     #[test]

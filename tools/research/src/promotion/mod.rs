@@ -2,7 +2,8 @@
 //!
 //! It trusts no figure that was written down: from the stored returns of every path and the trial ledger it computes the
 //! probability of overfitting (PBO) over all configurations of the validation, and the deflated Sharpe ratio (DSR) of the best of
-//! them in the light of every trial in the ledger. A model passes where PBO is below 0.5 and the DSR's probability above 0.95.
+//! them in the light of every trial in the ledger. A model passes where PBO is below 0.5 and the DSR's probability above 0.95
+//! (`[promotion]` of the configuration), and where the stored paths are bound to this model and to their configurations.
 //!
 //! # Which returns
 //! Cross-validation gives each configuration several paths. The best configuration is the one with the highest median Sharpe ratio
@@ -17,4 +18,4 @@
 pub mod study;
 mod verdict;
 
-pub use verdict::{Candidate, Evidence, Gate, PromotionError, Verdict, judge};
+pub use verdict::{Candidate, Evidence, Gate, PromotionError, Verdict, judge, path_overfitting};

@@ -1,9 +1,11 @@
 //! The gate's figures and what follows from them.
 
+use crate::error::SeriesError;
 use crate::ledger::{Head, History, lower_median, trials};
 use crate::validation::{
-    Configuration, Deflated, Moments, SharpeEstimate, StatisticsError, Trials, VALIDATION_FILE, Validation, overfitting,
+    Configuration, Deflated, Moments, Overfitting, SharpeEstimate, Trials, VALIDATION_FILE, Validation, bound_to, overfitting,
 };
+use chronos_session::config::PromotionSection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,7 +27,13 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Gate {
-        Gate { pbo_below: 0.5, dsr_above: 0.95, blocks: 16 }
+        Gate::from(&PromotionSection::default())
+    }
+}
+
+impl From<&PromotionSection> for Gate {
+    fn from(section: &PromotionSection) -> Gate {
+        Gate { pbo_below: section.pbo_below, dsr_above: section.dsr_above, blocks: section.blocks }
     }
 }
 
@@ -34,7 +42,7 @@ impl Default for Gate {
 pub enum PromotionError {
     /// A figure cannot be computed.
     #[error(transparent)]
-    Statistics(#[from] StatisticsError),
+    Statistics(#[from] SeriesError),
     /// The gate itself makes no sense.
     #[error("{0}")]
     Gate(String),
@@ -47,6 +55,8 @@ pub struct Candidate<'a> {
     pub validation: &'a Validation,
     /// SHA-256 of the dataset the model was trained on; empty for none.
     pub trained_on: &'a str,
+    /// The model, as [`subject_sha256`](chronos_session::model::subject_sha256) has it; empty for none.
+    pub subject_sha256: &'a str,
     /// The head of the ledger it was promoted with before, as its manifest has it.
     pub promoted_with: Option<Head>,
 }
@@ -76,9 +86,9 @@ pub struct Verdict {
     pub bets: usize,
     /// Bets a year, by the data's clock.
     pub periods_per_year: f64,
-    /// Sharpe ratio a year of each path of the best configuration.
-    pub annual_path_sharpes: Vec<f64>,
-    /// The trials of the ledger, on the clock of the bets.
+    /// Sharpe ratio a bet of each path of the best configuration.
+    pub path_sharpes: Vec<f64>,
+    /// The trials of the ledger, on the scale of these bets.
     pub trials: Trials,
     /// The ledger as it was judged by.
     pub ledger: Head,
@@ -149,7 +159,7 @@ impl Verdict {
 /// # Errors
 /// [`PromotionError`] where the gate makes no sense or the returns are too few to compute its figures.
 pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Result<Verdict, PromotionError> {
-    let Candidate { validation, trained_on, ref promoted_with } = *candidate;
+    let Candidate { validation, trained_on, subject_sha256, ref promoted_with } = *candidate;
     if !(0.0..=1.0).contains(&gate.pbo_below) || !(0.0..=1.0).contains(&gate.dsr_above) {
         return Err(PromotionError::Gate(format!(
             "pbo_below {} and dsr_above {} lie between 0 and 1",
@@ -166,6 +176,7 @@ pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Resul
             short(&validation.dataset_sha256)
         ));
     }
+    reasons.extend(bound_elsewhere(validation, subject_sha256));
     reasons.extend(missing_from_ledger(validation, history));
     if let Some(head) = promoted_with.as_ref().filter(|head| !history.contains(head)) {
         reasons.push(format!(
@@ -188,7 +199,7 @@ pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Resul
     }
 
     let sharpe = median_path(best);
-    let trials = trials(history, validation.periods_per_year);
+    let trials = trials(history, validation.times_ns.len() as u64);
     let dependence = validation.splitter.dependence();
     let deflated = sharpe
         .map(|sharpe| SharpeEstimate { observations: 1.0 + (sharpe.observations - 1.0) / dependence, ..sharpe }.deflated(trials));
@@ -200,7 +211,6 @@ pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Resul
             deflated.probability, deflated.z, gate.dsr_above
         )),
     }
-    let annual = validation.periods_per_year.sqrt();
     Ok(Verdict {
         is_promoted: reasons.is_empty(),
         reasons,
@@ -213,10 +223,29 @@ pub fn judge(candidate: &Candidate<'_>, history: &History, gate: &Gate) -> Resul
         sharpe,
         bets: validation.times_ns.len(),
         periods_per_year: validation.periods_per_year,
-        annual_path_sharpes: best.path_sharpes().iter().map(|sharpe| sharpe * annual).collect(),
+        path_sharpes: best.path_sharpes(),
         trials,
         ledger: history.head(),
     })
+}
+
+/// Why the paths are not those of the model; nothing where they are.
+fn bound_elsewhere(validation: &Validation, subject_sha256: &str) -> Option<String> {
+    let is_bound = |subject: &str| {
+        validation
+            .configurations
+            .iter()
+            .all(|configuration| configuration.bound_to == bound_to(subject, &configuration.config_sha256))
+    };
+    if is_bound(subject_sha256) {
+        return None;
+    }
+    let what = if is_bound("") {
+        "the validation was run without a model in its folder"
+    } else {
+        "the validation is of another model, or the model, its settings or a configuration were changed since"
+    };
+    Some(format!("{what}; validate again with `--out` at the model's folder"))
 }
 
 /// Why the ledger does not cover the validation; nothing where it does.
@@ -258,14 +287,22 @@ fn median_path(configuration: &Configuration) -> Option<SharpeEstimate> {
     estimates.map(|moments| moments.sharpe()).find(|estimate| estimate.sharpe == median)
 }
 
-fn mean_overfitting(configurations: &[Configuration], blocks: usize) -> Result<f64, StatisticsError> {
-    let paths = configurations[0].paths.len();
+fn mean_overfitting(configurations: &[Configuration], blocks: usize) -> Result<f64, SeriesError> {
+    let all = path_overfitting(configurations, blocks)?;
+    Ok(all.iter().map(|found| found.probability).sum::<f64>() / all.len() as f64)
+}
+
+/// The probability of overfitting on each path; its mean is the gate's.
+///
+/// # Errors
+/// [`SeriesError`] as [`overfitting`] has it.
+pub fn path_overfitting(configurations: &[Configuration], blocks: usize) -> Result<Vec<Overfitting>, SeriesError> {
+    let paths = configurations.first().map_or(0, |configuration| configuration.paths.len());
     let of_path = |path: usize| {
         let returns: Vec<&[f64]> = configurations.iter().map(|configuration| configuration.paths[path].as_slice()).collect();
-        overfitting(&returns, blocks).map(|found| found.probability)
+        overfitting(&returns, blocks)
     };
-    let all = (0..paths).map(of_path).collect::<Result<Vec<f64>, StatisticsError>>()?;
-    Ok(all.iter().sum::<f64>() / paths as f64)
+    (0..paths).map(of_path).collect()
 }
 
 /// Enough of a hash to tell two apart.
@@ -295,6 +332,8 @@ mod tests {
             config_sha256: format!("config {place}"),
             turnover: 1.0,
             exposure: 1.0,
+            bound_to: bound_to("model", &format!("config {place}")),
+            reliability: vec![],
             paths: (0..3)
                 .map(|path| if drift.is_nan() { vec![0.0; BETS] } else { noise(place as u64 * 10 + path, drift) })
                 .collect(),
@@ -311,11 +350,12 @@ mod tests {
             seed: 1,
             code: "1".into(),
             periods_per_year,
+            bets: BETS as u64,
             path_sharpes: configuration.path_sharpes(),
         };
         let head = ledger.append(&configurations.iter().map(trial).collect::<Vec<_>>()).unwrap();
         Validation {
-            format: 1,
+            format: 2,
             time_ns: 0,
             code: "1".into(),
             seed: 1,
@@ -342,14 +382,14 @@ mod tests {
     }
 
     fn candidate<'a>(validation: &'a Validation, trained_on: &'a str) -> Candidate<'a> {
-        Candidate { validation, trained_on, promoted_with: None }
+        Candidate { validation, trained_on, subject_sha256: "model", promoted_with: None }
     }
 
     #[test]
     fn skill_is_promoted_with_its_evidence() {
         let found = verdict(&[0.0, 0.5, 0.0, 0.0], |_, _| {});
         assert!(found.is_promoted, "{found:?}");
-        assert_eq!((found.model["number"].as_u64(), found.trials.count, found.annual_path_sharpes.len()), (Some(1), 4, 3));
+        assert_eq!((found.model["number"].as_u64(), found.trials.count, found.path_sharpes.len()), (Some(1), 4, 3));
         let (deflated, plain) = (found.deflated.unwrap(), found.deflated_plain.unwrap());
         // 4 folds of which 2 are tested: a variance of 5/3.
         assert!((plain.z / deflated.z - (5.0_f64 / 3.0).sqrt()).abs() < 1e-9, "{plain:?} {deflated:?}");
@@ -414,6 +454,28 @@ mod tests {
         assert!(changed.contains("knows no trial") && changed.contains("\"number\":2"), "{changed}");
         let other_data = reason(&|validation, _| validation.dataset_sha256 = "other".into());
         assert!(other_data.contains("trained on dataset data, the validation ran on other"), "{other_data}");
+    }
+
+    #[test]
+    fn paths_of_another_model_or_configuration_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::in_folder(folder.path());
+        let validation = validated(&[0.0, 0.5, 0.0, 0.0], &ledger);
+        let history = ledger.read().unwrap();
+        let reasons = |validation: &Validation, subject_sha256: &str| {
+            let candidate = Candidate { subject_sha256, ..candidate(validation, "data") };
+            judge(&candidate, &history, &Gate::default()).unwrap().reasons.join("; ")
+        };
+        assert_eq!(reasons(&validation, "model"), "");
+        assert!(reasons(&validation, "other").contains("of another model, or the model"));
+        let mut changed = validation.clone();
+        changed.configurations[1].config_sha256 = "other".into();
+        assert!(reasons(&changed, "model").contains("a configuration were changed since"));
+        let mut unbound = validation.clone();
+        for configuration in &mut unbound.configurations {
+            configuration.bound_to = bound_to("", &configuration.config_sha256);
+        }
+        assert!(reasons(&unbound, "model").contains("without a model in its folder"));
     }
 
     #[test]

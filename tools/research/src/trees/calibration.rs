@@ -146,7 +146,7 @@ fn check(predictions: &[f64], labels: &[bool], weights: Option<&[f64]>) -> Resul
 }
 
 /// One bin of a reliability curve.
-#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ReliabilityBin {
     /// Where it begins, included; it is as wide as every other.
     pub from: f64,

@@ -1,10 +1,10 @@
 //! How far a statistic would move on another history like this one: block bootstrap, and trades in another order.
 
 use super::drawdown::{Wealth, drawdowns, maximum_drawdown};
-use super::error::{StatisticsError, check_finite};
 use super::performance::{mean, quantile_of_sorted, sorted, standard_deviation};
 use super::seeds::derived;
 use super::sharpe::{normal_cdf, normal_quantile};
+use crate::error::{SeriesError, enough_finite};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +66,10 @@ impl Bootstrap {
     /// The interval of a statistic of returns.
     ///
     /// # Errors
-    /// [`StatisticsError`] for fewer than two returns, a parameter out of range, or a statistic that is NaN on a resample.
-    pub fn interval(&self, returns: &[f64], statistic: impl Fn(&[f64]) -> f64 + Sync) -> Result<Interval, StatisticsError> {
+    /// [`SeriesError`] for fewer than two returns, a parameter out of range, or a statistic that is NaN on a resample.
+    pub fn interval(&self, returns: &[f64], statistic: impl Fn(&[f64]) -> f64 + Sync) -> Result<Interval, SeriesError> {
         const WHAT: &str = "the statistic on resampled returns";
-        check_finite("returns to resample", returns, 2)?;
+        enough_finite("the series of returns", returns, 2)?;
         self.check(returns.len())?;
         let resampled: Vec<f64> = (0..self.resamples)
             .into_par_iter()
@@ -79,7 +79,7 @@ impl Bootstrap {
             })
             .collect();
         if let Some(row) = resampled.iter().position(|value| value.is_nan()) {
-            return Err(StatisticsError::NotFinite { what: WHAT, row });
+            return Err(SeriesError::NotFinite { what: WHAT, row, value: f64::NAN });
         }
         let estimate = statistic(returns);
         let resampled = sorted(&resampled);
@@ -99,17 +99,17 @@ impl Bootstrap {
         })
     }
 
-    fn check(&self, returns: usize) -> Result<(), StatisticsError> {
-        let refuse = |message: String| Err(StatisticsError::Parameter(message));
-        if self.resamples < 100 {
-            return refuse(format!("{} resamples: 100 are needed at least", self.resamples));
-        }
-        if self.level.is_nan() || self.level <= 0.0 || self.level >= 1.0 {
-            return refuse(format!("an interval at {}: the level lies between 0 and 1", self.level));
-        }
+    fn check(&self, returns: usize) -> Result<(), SeriesError> {
         let length = self.block_length();
-        if length.is_nan() || length < 1.0 || length > returns as f64 {
-            return refuse(format!("blocks of {length} for {returns} returns: from 1 to the number of returns"));
+        let [resamples, level, blocks] = ["the number of resamples", "the level of the interval", "the length of blocks"];
+        for (is_good, what, value, must_be) in [
+            (self.resamples >= 100, resamples, self.resamples as f64, "100 or more"),
+            (self.level > 0.0 && self.level < 1.0, level, self.level, "between 0 and 1"),
+            (length >= 1.0 && length <= returns as f64, blocks, length, "1 to the number of returns"),
+        ] {
+            if !is_good {
+                return Err(SeriesError::Parameter { what, value, must_be });
+            }
         }
         Ok(())
     }
@@ -194,16 +194,11 @@ impl DrawdownDistribution {
 /// Shuffles the trades so many times and takes the largest drawdown of each order.
 ///
 /// # Errors
-/// [`StatisticsError`] for fewer than two trades, one that is not finite, or no shuffle.
-pub fn shuffle_trades(
-    returns: &[f64],
-    wealth: Wealth,
-    shuffles: usize,
-    seed: u64,
-) -> Result<DrawdownDistribution, StatisticsError> {
-    check_finite("trades to shuffle", returns, 2)?;
+/// [`SeriesError`] for fewer than two trades, one that is not finite, or no shuffle.
+pub fn shuffle_trades(returns: &[f64], wealth: Wealth, shuffles: usize, seed: u64) -> Result<DrawdownDistribution, SeriesError> {
+    enough_finite("the series of trades", returns, 2)?;
     if shuffles == 0 {
-        return Err(StatisticsError::Parameter("0 shuffles: at least 1 is needed".into()));
+        return Err(SeriesError::Parameter { what: "the number of shuffles", value: 0.0, must_be: "1 or more" });
     }
     let largest = |returns: &[f64]| maximum_drawdown(&drawdowns(returns, wealth));
     let shuffled: Vec<f64> = (0..shuffles)
@@ -275,9 +270,9 @@ mod tests {
         assert_ne!(of(1), of(2));
         let bad = |bootstrap: Bootstrap| bootstrap.interval(&values, mean).unwrap_err().to_string();
         let standard = Bootstrap::standard(values.len(), 1);
-        assert!(bad(Bootstrap { resamples: 9, ..standard }).contains("100 are needed"));
+        assert!(bad(Bootstrap { resamples: 9, ..standard }).contains("100 or more"));
         assert!(bad(Bootstrap { level: 1.0, ..standard }).contains("between 0 and 1"));
-        assert!(bad(Bootstrap { blocks: Blocks::Moving(51), ..standard }).contains("blocks of 51"));
+        assert!(bad(Bootstrap { blocks: Blocks::Moving(51), ..standard }).contains("blocks is 51"));
         assert!(standard.interval(&values, |_| f64::NAN).is_err());
     }
 

@@ -26,6 +26,10 @@ impl Model for Logistic {
         json!({ "kind": "logistic", "l2": self.l2 })
     }
 
+    fn is_probabilistic(&self) -> bool {
+        true
+    }
+
     fn fit(&self, samples: &Samples<'_>, rows: &[usize], _: u64) -> Result<Box<dyn Fitted>, FitError> {
         if !self.l2.is_finite() || self.l2 <= 0.0 {
             return Err(FitError(format!("a penalty of {}: it must be above 0", self.l2)));

@@ -11,7 +11,6 @@ mod bootstrap;
 mod combinations;
 mod cross_validation;
 mod drawdown;
-mod error;
 mod logistic;
 mod model;
 mod overfitting;
@@ -32,12 +31,11 @@ pub use cross_validation::{CrossValidationError, PathScores, cross_validate};
 pub use drawdown::{
     Wealth, average_drawdown, conditional_drawdown_at_risk, drawdown_at_risk, drawdowns, maximum_drawdown, ulcer_index,
 };
-pub use error::StatisticsError;
 pub use logistic::Logistic;
-pub use model::{FitError, Fitted, Model};
+pub use model::{FitError, Fitted, Model, model_text};
 pub use overfitting::{Overfitting, overfitting};
 pub use paths::{Segment, paths};
-pub use record::{Configuration, VALIDATION_FILE, Validation, ValidationError, ValidationPlan, validate};
+pub use record::{Configuration, VALIDATION_FILE, Validation, ValidationError, ValidationPlan, bound_to, validate};
 pub use samples::{OwnedSamples, Samples, SamplesError, Target};
 pub use sharpe::{Deflated, Moments, SharpeEstimate, Trials, minimum_backtest_years};
 pub use spans::{LabelSpans, SplitError, train_times};

@@ -3,6 +3,13 @@
 use super::samples::Samples;
 use serde_json::Value;
 
+/// A model's description in one line: `logistic l2=1.0`.
+pub fn model_text(description: &Value) -> String {
+    let Some(fields) = description.as_object() else { return description.to_string() };
+    let kind = fields.get("kind").and_then(Value::as_str).unwrap_or("model");
+    fields.iter().filter(|(name, _)| *name != "kind").fold(kind.to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
+}
+
 /// Why a model could not be trained or asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -14,6 +21,12 @@ pub struct FitError(pub String);
 pub trait Model: Send + Sync {
     /// Kind and parameters, all that tells this model from another: trials are told apart by it.
     fn describe(&self) -> Value;
+
+    /// Whether a score is a probability, so that one may ask how often it was right: that the bet pays for a meta-label; `2 p - 1`
+    /// where `p` is that of a label above 0 for a direction.
+    fn is_probabilistic(&self) -> bool {
+        false
+    }
 
     /// Trains on some rows, ascending, and their weights.
     ///

@@ -5,8 +5,8 @@
 //! half.
 
 use super::combinations::combinations;
-use super::error::{StatisticsError, check_finite};
 use super::splitter::array_split;
+use crate::error::{SeriesError, enough_finite};
 use rayon::prelude::*;
 
 /// Most blocks: 18 give 48,620 combinations.
@@ -36,26 +36,25 @@ pub struct Overfitting {
 /// A configuration without any spread in its returns has a Sharpe ratio of 0: it never traded.
 ///
 /// # Errors
-/// [`StatisticsError`] for fewer than two configurations, unequal lengths, fewer than two periods a block, values that are not
+/// [`SeriesError`] for fewer than two configurations, unequal lengths, fewer than two periods a block, values that are not
 /// finite, or an odd number of blocks.
-pub fn overfitting(configurations: &[&[f64]], blocks: usize) -> Result<Overfitting, StatisticsError> {
-    const WHAT: &str = "returns for the probability of overfitting";
+pub fn overfitting(configurations: &[&[f64]], blocks: usize) -> Result<Overfitting, SeriesError> {
+    const WHAT: &str = "a configuration for the probability of overfitting";
     if !(2..=BLOCKS_MAX).contains(&blocks) || blocks % 2 == 1 {
-        return Err(StatisticsError::Parameter(format!("{blocks} blocks: an even number from 2 to {BLOCKS_MAX} is needed")));
+        let what = "the number of blocks";
+        return Err(SeriesError::Parameter { what, value: blocks as f64, must_be: "an even number, 2 to 18" });
     }
     if configurations.len() < 2 {
-        return Err(StatisticsError::TooFew {
-            what: "configurations for the probability of overfitting",
-            given: configurations.len(),
-            needed: 2,
-        });
+        let what = "the number of configurations for the probability of overfitting";
+        return Err(SeriesError::Parameter { what, value: configurations.len() as f64, must_be: "2 or more" });
     }
     let periods = configurations[0].len();
     for returns in configurations {
         if returns.len() != periods {
-            return Err(StatisticsError::Lengths { what: WHAT, given: returns.len(), expected: periods });
+            let other = "the first configuration";
+            return Err(SeriesError::Lengths { what: WHAT, rows: returns.len(), other, other_rows: periods });
         }
-        check_finite(WHAT, returns, 2 * blocks)?;
+        enough_finite(WHAT, returns, 2 * blocks)?;
     }
     let sums: Vec<BlockSums> = configurations.iter().map(|returns| BlockSums::of(returns, blocks)).collect();
     let chosen = combinations(blocks, blocks / 2);
@@ -182,8 +181,10 @@ mod tests {
         let row = [0.1; 16];
         assert!(overfitting(&[&row], 4).unwrap_err().to_string().contains("configurations"));
         assert!(overfitting(&[&row, &row], 3).unwrap_err().to_string().contains("even"));
-        assert!(overfitting(&[&row, &row[..9]], 4).unwrap_err().to_string().contains("9 values where 16"));
-        assert!(overfitting(&[&row, &row], 16).unwrap_err().to_string().contains("too few"));
+        assert!(
+            overfitting(&[&row, &row[..9]], 4).unwrap_err().to_string().contains("has 9 rows and the first configuration has 16")
+        );
+        assert!(overfitting(&[&row, &row], 16).unwrap_err().to_string().contains("are needed"));
         let mut broken = row;
         broken[3] = f64::NAN;
         assert!(overfitting(&[&row, &broken], 4).unwrap_err().to_string().contains("row 3"));

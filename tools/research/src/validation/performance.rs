@@ -3,25 +3,40 @@
 //! Returns are simple and per period. A ratio over nothing (no loss, no spread) is what the division gives: infinite or NaN.
 //! Figures a year are scaled by the number of periods a year, which [`periods_per_year`] reads off the data's own clock.
 
-use super::error::StatisticsError;
+use crate::error::SeriesError;
+use chronos_session::format::{count, span_ns as span_text};
 
 /// Nanoseconds in a Julian year of 365.25 days.
 const NANOS_PER_YEAR: f64 = 365.25 * 86_400e9;
 
+/// Returns that span less than this, 30 days, say next to nothing of a year.
+pub const ANNUAL_SPAN_NS_MIN: u64 = 30 * 86_400 * 1_000_000_000;
+
 /// Periods a year, from the times of rows in nanoseconds: their number over the time they took.
 ///
 /// # Errors
-/// [`StatisticsError`] for fewer than two rows or times that do not grow.
-pub fn periods_per_year(times_ns: &[i64]) -> Result<f64, StatisticsError> {
-    const WHAT: &str = "times of the returns";
+/// [`SeriesError`] for fewer than two rows or times that do not grow.
+pub fn periods_per_year(times_ns: &[i64]) -> Result<f64, SeriesError> {
+    const WHAT: &str = "the series of bets";
     if times_ns.len() < 2 {
-        return Err(StatisticsError::TooFew { what: WHAT, given: times_ns.len(), needed: 2 });
+        return Err(SeriesError::TooShort { what: WHAT, rows: times_ns.len(), rows_min: 2 });
     }
     if let Some(row) = times_ns.windows(2).position(|pair| pair[1] <= pair[0]) {
-        return Err(StatisticsError::Unsorted { what: WHAT, row: row + 1 });
+        return Err(SeriesError::NotLater { what: WHAT, row: row + 1 });
     }
     let span = times_ns[times_ns.len() - 1] as f64 - times_ns[0] as f64;
     Ok((times_ns.len() - 1) as f64 * NANOS_PER_YEAR / span)
+}
+
+/// Why figures a year mean little for returns that span so few nanoseconds; nothing where they span enough ([`ANNUAL_SPAN_NS_MIN`]).
+pub fn annual_caveat(span_ns: u64, periods_per_year: f64) -> Option<String> {
+    (span_ns < ANNUAL_SPAN_NS_MIN).then(|| {
+        format!(
+            "the bets span {}, and figures a year suppose {} more such bets that nobody has seen: go by the figures a bet",
+            span_text(span_ns),
+            count((periods_per_year.min(1e18)) as u64)
+        )
+    })
 }
 
 /// Growth a year, compounded, as a share of the start.
@@ -157,7 +172,7 @@ mod tests {
         let gaps: Vec<i64> = (0..100).map(|row| if row < 99 { row * HOUR } else { 198 * HOUR }).collect();
         assert!((periods_per_year(&gaps).unwrap() - 4_383.0).abs() < 1e-9);
         assert!(periods_per_year(&[5]).is_err());
-        assert!(matches!(periods_per_year(&[1, 2, 2]), Err(StatisticsError::Unsorted { row: 2, .. })));
+        assert!(matches!(periods_per_year(&[1, 2, 2]), Err(SeriesError::NotLater { row: 2, .. })));
     }
 
     #[test]

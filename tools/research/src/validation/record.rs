@@ -2,21 +2,24 @@
 
 use super::backtest::{Backtest, bets};
 use super::cross_validation::{CrossValidationError, cross_validate};
-use super::error::StatisticsError;
-use super::model::Model;
+use super::model::{Model, model_text};
 use super::performance::periods_per_year;
 use super::samples::{Samples, Target};
 use super::sharpe::Moments;
 use super::splitter::Splitter;
+use crate::error::SeriesError;
 use crate::hash::sha256_hex;
-use crate::ledger::{Head, Ledger, LedgerError, Trial};
+use crate::ledger::{Head, Ledger, LedgerError, Trial, lower_median};
+use crate::trees::{ReliabilityBin, reliability_curve};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Version of the file's shape.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// Bins of the reliability curve.
+const RELIABILITY_BINS: usize = 10;
 /// The file's name in a model's folder.
 pub const VALIDATION_FILE: &str = "validation.json";
 
@@ -35,6 +38,8 @@ pub struct ValidationPlan {
     pub time_ns: i64,
     /// Version of the code that runs.
     pub code: String,
+    /// The model it is for, as [`subject_sha256`](chronos_session::model::subject_sha256) has it; empty where there is none yet.
+    pub subject_sha256: String,
 }
 
 /// `validation.json`.
@@ -83,8 +88,25 @@ pub struct Configuration {
     pub turnover: f64,
     /// Share of bets that took a position, on average over paths.
     pub exposure: f64,
+    /// What the paths belong to, see [`bound_to`].
+    pub bound_to: String,
     /// Out-of-sample return of each bet, net of costs, by path.
     pub paths: Vec<Vec<f64>>,
+    /// What the model said out of sample, over all paths, against how often it was so, by bins that are not empty; none of a model
+    /// that gives no probabilities.
+    pub reliability: Vec<ReliabilityBin>,
+}
+
+/// SHA-256 of everything that was chosen for a configuration.
+fn config_sha256(model: &Value, splitter: &Splitter, backtest: &Backtest, target: Target) -> String {
+    let config = json!({ "model": model, "splitter": splitter, "backtest": backtest, "target": target });
+    sha256_hex(config.to_string().as_bytes())
+}
+
+/// What the paths of a configuration belong to: SHA-256 of the model they were made for and of the configuration. The gate computes
+/// it anew, from the model that asks to be promoted.
+pub fn bound_to(subject_sha256: &str, config_sha256: &str) -> String {
+    sha256_hex(format!("{subject_sha256} {config_sha256}").as_bytes())
 }
 
 /// Why a validation could not be run, read or written.
@@ -95,7 +117,7 @@ pub enum ValidationError {
     CrossValidation(#[from] CrossValidationError),
     /// The returns are too few or not finite.
     #[error(transparent)]
-    Statistics(#[from] StatisticsError),
+    Statistics(#[from] SeriesError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -146,18 +168,19 @@ pub fn validate(
         .iter()
         .zip(&scores)
         .map(|(model, paths)| {
+            let reliability = if model.is_probabilistic() { reliability(samples, paths) } else { Vec::new() };
             let paths: Vec<_> = paths.iter().map(|scores| plan.backtest.returns(samples, &bets, scores)).collect();
             let count = paths.len() as f64;
             let model = model.describe();
-            let config = json!({
-                "model": model, "splitter": plan.splitter, "backtest": plan.backtest, "target": samples.target
-            });
+            let config_sha256 = config_sha256(&model, &plan.splitter, &plan.backtest, samples.target);
             Configuration {
                 model,
-                config_sha256: sha256_hex(config.to_string().as_bytes()),
+                bound_to: bound_to(&plan.subject_sha256, &config_sha256),
+                config_sha256,
                 turnover: paths.iter().map(|path| path.turnover).sum::<f64>() / count,
                 exposure: paths.iter().map(|path| path.exposure).sum::<f64>() / count,
                 paths: paths.into_iter().map(|path| path.returns).collect(),
+                reliability,
             }
         })
         .collect();
@@ -170,6 +193,7 @@ pub fn validate(
         seed: plan.seed,
         code: plan.code.clone(),
         periods_per_year,
+        bets: times_ns.len() as u64,
         path_sharpes: configuration.path_sharpes(),
     };
     let head = ledger.append(&configurations.iter().map(trial).collect::<Vec<_>>())?;
@@ -191,7 +215,41 @@ pub fn validate(
     })
 }
 
+/// The reliability of the scores of all paths; rows without a direction tell nothing.
+fn reliability(samples: &Samples<'_>, paths: &[Vec<f64>]) -> Vec<ReliabilityBin> {
+    let (mut probabilities, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for scores in paths {
+        for (row, score) in scores.iter().enumerate().filter(|(_, score)| !score.is_nan()) {
+            let label = samples.labels[row];
+            let probability = match samples.target {
+                Target::Direction if label == 0.0 => continue,
+                Target::Direction => (1.0 + score) / 2.0,
+                Target::Meta => *score,
+            };
+            probabilities.push(probability.clamp(0.0, 1.0));
+            labels.push(label > 0.0);
+            weights.push(samples.weights[row]);
+        }
+    }
+    let mut curve = reliability_curve(&probabilities, &labels, Some(&weights), RELIABILITY_BINS);
+    curve.retain(|bin| bin.weight > 0.0);
+    curve
+}
+
 impl Configuration {
+    /// The model in one line.
+    pub fn name(&self) -> String {
+        model_text(&self.model)
+    }
+
+    /// The path whose Sharpe ratio is the median, the lower one of two in the middle.
+    pub fn median_path(&self) -> &[f64] {
+        let sharpes = self.path_sharpes();
+        let median = lower_median(&sharpes);
+        let path = sharpes.iter().position(|sharpe| *sharpe == median).unwrap_or(0);
+        self.paths.get(path).map_or(&[], Vec::as_slice)
+    }
+
     /// Sharpe ratio per period of each path; 0 of one that never traded.
     pub fn path_sharpes(&self) -> Vec<f64> {
         self.paths.iter().map(|returns| Moments::of(returns).map_or(0.0, |moments| moments.sharpe().sharpe)).collect()
@@ -199,6 +257,11 @@ impl Configuration {
 }
 
 impl Validation {
+    /// Time from the end of the first bet to that of the last, nanoseconds.
+    pub fn span_ns(&self) -> u64 {
+        self.times_ns.first().zip(self.times_ns.last()).map_or(0, |(first, last)| last.abs_diff(*first))
+    }
+
     /// Writes it as `validation.json` into a folder, which is made where it is missing, and gives the file's SHA-256.
     ///
     /// # Errors
@@ -250,6 +313,12 @@ impl Validation {
             if configuration.paths.len() != paths || paths == 0 {
                 return Err(format!("configuration {place} has {} paths, the first has {paths}", configuration.paths.len()));
             }
+            let config = config_sha256(&configuration.model, &self.splitter, &self.backtest, self.target);
+            if config != configuration.config_sha256 {
+                return Err(format!(
+                    "configuration {place} is not the one that its hash names: model, splits, costs or target were changed"
+                ));
+            }
             for (path, returns) in configuration.paths.iter().enumerate() {
                 if returns.len() != self.times_ns.len() {
                     return Err(format!(
@@ -280,6 +349,7 @@ mod tests {
             dataset_sha256: "data".into(),
             time_ns: 5,
             code: "1".into(),
+            subject_sha256: "model".into(),
         };
         let ledger = Ledger::in_folder(&folder.join("ledger"));
         let models: [&dyn Model; 2] = [&Majority, &Momentum { labels: 2 }];
@@ -329,7 +399,7 @@ mod tests {
             Validation::read(folder.path()).map_or_else(|error| error.to_string(), |_| "read".into())
         };
         assert_eq!(message(|_| {}), "read");
-        assert!(message(|validation| validation.format = 2).contains("format 2 is not known to this build"));
+        assert!(message(|validation| validation.format = 9).contains("format 9 is not known to this build"));
         assert!(message(|validation| validation.periods_per_year *= 2.0).contains("its times say"));
         assert!(message(|validation| validation.configurations[1].paths.truncate(1)).contains("configuration 1 has 1 paths"));
         assert!(
@@ -337,6 +407,12 @@ mod tests {
         );
         assert!(message(|validation| validation.configurations.clear()).contains("no configuration"));
         assert!(message(|validation| validation.times_ns[4] = 0).contains("row 4"));
+        // Walk-forward paths would be less dependent on each other, and deflated less.
+        let walk = |validation: &mut Validation| {
+            validation.splitter = Splitter::WalkForward { train_rows: 9, test_rows: 9, purge_bars: 0, expanding: true };
+        };
+        assert!(message(walk).contains("configuration 0 is not the one that its hash"));
+        assert!(message(|validation| validation.backtest.cost_bps = 9.0).contains("costs or target were changed"));
         assert!(message(|validation| validation.benchmark.clear()).contains("0 returns of the benchmark"));
         std::fs::write(folder.path().join(VALIDATION_FILE), "{").unwrap();
         assert!(Validation::read(folder.path()).unwrap_err().to_string().contains("validation.json"));

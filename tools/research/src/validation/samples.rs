@@ -1,8 +1,8 @@
 //! The rows of a dataset, as models and the backtest see them.
 
-use super::error::{StatisticsError, check_finite};
 use super::spans::{LabelSpans, SplitError};
 use crate::dataset::Dataset;
+use crate::error::{SeriesError, enough_finite};
 use serde::{Deserialize, Serialize};
 
 /// What a label says.
@@ -23,7 +23,7 @@ pub enum SamplesError {
     Times(#[from] SplitError),
     /// Their values.
     #[error(transparent)]
-    Values(#[from] StatisticsError),
+    Values(#[from] SeriesError),
     /// A label is none of its kind.
     #[error("row {row}: label {label} is not one of {expected}; relabel the row or drop it")]
     Label {
@@ -128,17 +128,20 @@ impl Samples<'_> {
     /// [`SamplesError`] with the row.
     pub fn check(&self) -> Result<(), SamplesError> {
         let rows = self.spans()?.rows();
-        let lengths =
-            [("labels", self.labels.len()), ("returns of labels", self.returns.len()), ("weights of labels", self.weights.len())];
-        let columns = self.features.iter().map(|column| ("features", column.len()));
+        let lengths = [
+            ("the column of labels", self.labels.len()),
+            ("the column of returns", self.returns.len()),
+            ("the column of weights", self.weights.len()),
+        ];
+        let columns = self.features.iter().map(|column| ("a feature", column.len()));
         for (what, given) in lengths.into_iter().chain(columns) {
             if given != rows {
-                return Err(StatisticsError::Lengths { what, given, expected: rows }.into());
+                return Err(SeriesError::Lengths { what, rows: given, other: "the table", other_rows: rows }.into());
             }
         }
-        check_finite("labels", self.labels, 1)?;
-        check_finite("returns of labels", self.returns, 1)?;
-        check_finite("weights of labels", self.weights, 1)?;
+        enough_finite("the column of labels", self.labels, 1)?;
+        enough_finite("the column of returns", self.returns, 1)?;
+        enough_finite("the column of weights", self.weights, 1)?;
         let (allowed, expected): (&[f64], _) = match self.target {
             Target::Direction => (&[-1.0, 0.0, 1.0], "-1, 0 and 1 (directions)"),
             Target::Meta => (&[0.0, 1.0], "0 and 1 (meta-labels)"),
@@ -203,8 +206,8 @@ pub(crate) mod tests {
         assert!(message(|rows| rows.target = Target::Meta).contains("row 2: label -1 is not one of 0 and 1"));
         assert!(message(|rows| rows.weights[0] = -1.0).contains("row 0: weight -1"));
         assert!(message(|rows| rows.returns[0] = -1.5).contains("loses more than everything"));
-        assert!(message(|rows| rows.returns[0] = f64::NAN).contains("row 0 is not a finite number"));
-        assert!(message(|rows| rows.features[0].truncate(2)).contains("features: 2 values where 3"));
-        assert!(message(|rows| rows.weights.truncate(2)).contains("2 values where 3"));
+        assert!(message(|rows| rows.returns[0] = f64::NAN).contains("the column of returns is NaN at row 0"));
+        assert!(message(|rows| rows.features[0].truncate(2)).contains("a feature has 2 rows and the table has 3"));
+        assert!(message(|rows| rows.weights.truncate(2)).contains("weights has 2 rows and the table has 3"));
     }
 }

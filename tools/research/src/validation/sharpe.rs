@@ -2,7 +2,7 @@
 //!
 //! Sharpe ratios are per period throughout, never annualised: the formulas count observations.
 
-use super::error::{StatisticsError, check_finite};
+use crate::error::{SeriesError, enough_finite};
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::{erfc, erfc_inv};
 use std::f64::consts::{E, SQRT_2};
@@ -29,17 +29,16 @@ impl Moments {
     /// The moments of at least two returns; skewness and kurtosis as the sample has them (biased).
     ///
     /// # Errors
-    /// [`StatisticsError`] where a return is not finite, there are fewer than two, or all are equal.
-    pub fn of(returns: &[f64]) -> Result<Moments, StatisticsError> {
-        const WHAT: &str = "returns";
-        check_finite(WHAT, returns, 2)?;
+    /// [`SeriesError`] where a return is not finite, there are fewer than two, or all are equal.
+    pub fn of(returns: &[f64]) -> Result<Moments, SeriesError> {
+        enough_finite(WHAT, returns, 2)?;
         let n = returns.len() as f64;
         let mean = returns.iter().sum::<f64>() / n;
         let central = |power: i32| returns.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / n;
         let variance = central(2);
         // Equal values leave only what rounding left of their mean.
         if variance.sqrt() <= mean.abs() * 1e-14 {
-            return Err(StatisticsError::NoVariance { what: WHAT });
+            return Err(SeriesError::NoSpread { what: WHAT });
         }
         Ok(Moments {
             count: returns.len(),
@@ -53,10 +52,10 @@ impl Moments {
     /// The same with skewness and kurtosis corrected for the sample's size (Fisher-Pearson G1, G2 + 3), as pandas has them.
     ///
     /// # Errors
-    /// [`StatisticsError::TooFew`] for fewer than four returns.
-    pub fn bias_corrected(self) -> Result<Moments, StatisticsError> {
+    /// [`SeriesError::TooShort`] for fewer than four returns.
+    pub fn bias_corrected(self) -> Result<Moments, SeriesError> {
         if self.count < 4 {
-            return Err(StatisticsError::TooFew { what: "returns", given: self.count, needed: 4 });
+            return Err(SeriesError::TooShort { what: WHAT, rows: self.count, rows_min: 4 });
         }
         let n = self.count as f64;
         let skewness = self.skewness * (n * (n - 1.0)).sqrt() / (n - 2.0);
@@ -70,6 +69,9 @@ impl Moments {
         SharpeEstimate { sharpe: self.mean / self.std, observations, skewness: self.skewness, kurtosis: self.kurtosis }
     }
 }
+
+/// What messages call the returns.
+const WHAT: &str = "the series of returns";
 
 /// A Sharpe ratio estimated from returns.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -194,10 +196,10 @@ mod tests {
 
     #[test]
     fn what_has_no_sharpe_is_told() {
-        assert!(matches!(Moments::of(&[0.1]), Err(StatisticsError::TooFew { given: 1, needed: 2, .. })));
-        assert!(matches!(Moments::of(&[0.1, f64::NAN]), Err(StatisticsError::NotFinite { row: 1, .. })));
-        assert!(matches!(Moments::of(&[0.1, 0.1, 0.1]), Err(StatisticsError::NoVariance { .. })));
-        assert!(matches!(Moments::of(&[0.0, 0.0]), Err(StatisticsError::NoVariance { .. })));
+        assert!(matches!(Moments::of(&[0.1]), Err(SeriesError::TooShort { rows: 1, rows_min: 2, .. })));
+        assert!(matches!(Moments::of(&[0.1, f64::NAN]), Err(SeriesError::NotFinite { row: 1, .. })));
+        assert!(matches!(Moments::of(&[0.1, 0.1, 0.1]), Err(SeriesError::NoSpread { .. })));
+        assert!(matches!(Moments::of(&[0.0, 0.0]), Err(SeriesError::NoSpread { .. })));
     }
 
     #[test]

@@ -2,14 +2,13 @@
 
 use super::bootstrap::{Bootstrap, Interval, shuffle_trades};
 use super::drawdown::{Wealth, conditional_drawdown_at_risk, drawdowns, maximum_drawdown, ulcer_index};
-use super::error::StatisticsError;
 use super::performance::{
-    annual_return, annual_volatility, calmar_ratio, conditional_value_at_risk, hit_rate, information_ratio, profit_factor,
+    annual_return, annual_volatility, calmar_ratio, conditional_value_at_risk, hit_rate, information_ratio, mean, profit_factor,
     sharpe_ratio, sortino_ratio, tail_ratio,
 };
 use super::record::{Configuration, Validation};
 use super::sharpe::Moments;
-use crate::ledger::lower_median;
+use crate::error::SeriesError;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,20 +19,28 @@ const SHUFFLES: usize = 1_000;
 /// Probability that the minimum track record is for, and of the shuffled drawdown.
 const CONFIDENCE: f64 = 0.95;
 
-/// One configuration's figures: Sharpe ratios of all paths, the rest of the median one. A figure that cannot be computed is NaN or
-/// none.
+/// One configuration's figures: Sharpe ratios of all paths, the rest of the median one, a bet and then a year by the data's own clock
+/// (see [`annual_caveat`](super::performance::annual_caveat)). A figure that cannot be computed is NaN or none.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Summary {
     /// The model, as it describes itself.
     pub model: Value,
-    /// Sharpe ratio a year of each path, 0 of one that never traded.
+    /// Sharpe ratio a bet of each path, 0 of one that never traded.
     pub path_sharpes: Vec<f64>,
-    /// Sharpe ratio a year of the median path, with its 95 % bootstrap interval; none where that path hardly traded.
+    /// Sharpe ratio a bet of the median path, with its 95 % bootstrap interval; none where that path hardly traded.
     pub sharpe: Option<Interval>,
+    /// Mean return of a bet.
+    pub mean_return: f64,
+    /// Standard deviation of the return of a bet.
+    pub volatility: f64,
+    /// Units of notional traded for a bet.
+    pub turnover: f64,
     /// Probability that the true Sharpe ratio is above 0, before any deflation, bets counted as independent.
     pub probabilistic_sharpe: Option<f64>,
     /// Bets after which that probability would reach 95 %.
     pub minimum_track_record: Option<f64>,
+    /// Sharpe ratio a year.
+    pub annual_sharpe: f64,
     /// Compounded return a year.
     pub annual_return: f64,
     /// Standard deviation a year.
@@ -70,23 +77,24 @@ impl Validation {
     /// The figures of every configuration.
     ///
     /// # Errors
-    /// [`StatisticsError`] for fewer than two bets.
-    pub fn summaries(&self) -> Result<Vec<Summary>, StatisticsError> {
+    /// [`SeriesError`] for fewer than two bets.
+    pub fn summaries(&self) -> Result<Vec<Summary>, SeriesError> {
         self.configurations.iter().map(|configuration| self.summary(configuration)).collect()
     }
 
-    fn summary(&self, configuration: &Configuration) -> Result<Summary, StatisticsError> {
-        let (sharpes, periods) = (configuration.path_sharpes(), self.periods_per_year);
-        let median = lower_median(&sharpes);
-        let path = sharpes.iter().position(|sharpe| *sharpe == median).unwrap_or(0);
-        let returns = configuration.paths.get(path).map_or(&[][..], Vec::as_slice);
+    fn summary(&self, configuration: &Configuration) -> Result<Summary, SeriesError> {
+        let (returns, periods) = (configuration.median_path(), self.periods_per_year);
         let drawdowns = drawdowns(returns, Wealth::Compounded);
         let estimate = Moments::of(returns).ok().map(|moments| moments.sharpe());
         let bootstrap = Bootstrap::standard(returns.len(), self.seed);
         Ok(Summary {
             model: configuration.model.clone(),
-            path_sharpes: sharpes.iter().map(|sharpe| sharpe * periods.sqrt()).collect(),
-            sharpe: bootstrap.interval(returns, |returns| sharpe_ratio(returns, periods)).ok(),
+            path_sharpes: configuration.path_sharpes(),
+            sharpe: bootstrap.interval(returns, |returns| sharpe_ratio(returns, 1.0)).ok(),
+            mean_return: mean(returns),
+            volatility: annual_volatility(returns, 1.0),
+            turnover: configuration.turnover,
+            annual_sharpe: sharpe_ratio(returns, periods),
             probabilistic_sharpe: estimate.map(|estimate| estimate.probability_above(0.0)),
             minimum_track_record: estimate.map(|estimate| estimate.minimum_track_record(0.0, CONFIDENCE)),
             annual_return: annual_return(returns, periods),

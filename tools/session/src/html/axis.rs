@@ -1,26 +1,34 @@
 //! Axes: the range a panel shows and ticks at round values.
 
+use super::plot::LABEL_LONG;
 use crate::format::{NANOS_PER_DAY, clock_utc, date_utc, decimal, duration_ns};
 
 /// The values an axis runs over; `high` is above `low`, both finite.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Range {
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub struct Range {
+    /// At the low end.
+    pub low: f64,
+    /// At the high end.
+    pub high: f64,
 }
 
 /// A mark on an axis.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Tick {
+pub struct Tick {
     /// Its place in per cent of the axis, 0 at the low end.
-    pub(super) place: f64,
+    pub place: f64,
     /// Its label.
-    pub(super) label: String,
+    pub label: String,
 }
 
 impl Range {
+    /// Where 0 stands in per cent of the axis, if it does.
+    pub fn zero(self) -> Option<f64> {
+        (self.low..=self.high).contains(&0.0).then(|| self.fraction(0.0) * 100.0)
+    }
+
     /// The range of what is finite in `values`, with a margin; around a single value, a range of a ten-thousandth of it either side.
-    pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Option<Range> {
+    pub fn around(values: impl IntoIterator<Item = f64>) -> Option<Range> {
         let finite = values.into_iter().filter(|value| value.abs() < 1e200);
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
@@ -38,12 +46,12 @@ impl Range {
     }
 
     /// Where a value stands in the range, 0 to 1; values outside stand at the ends.
-    pub(super) fn fraction(self, value: f64) -> f64 {
+    pub fn fraction(self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     /// At most `ticks_max` (but at least 2) ticks at multiples of 1, 2 or 5 times a power of ten.
-    pub(super) fn ticks(self, ticks_max: usize) -> Vec<Tick> {
+    pub fn ticks(self, ticks_max: usize) -> Vec<Tick> {
         let rough = (self.high - self.low) / ticks_max.max(2) as f64;
         let mut exponent = rough.log10().floor() as i32;
         let power = 10f64.powi(exponent);
@@ -83,23 +91,28 @@ fn label(value: f64, size: f64, exponent: i32) -> String {
 }
 
 /// With a typographic minus sign, as wide as a digit.
-pub(super) fn minus(text: String) -> String {
+pub fn minus(text: String) -> String {
     text.replace('-', "\u{2212}")
 }
+
+/// Ticks of a time axis on a wide page, and how many of them where their labels are long.
+const PAGE_TICKS: [usize; 2] = [10, 7];
 
 /// Steps of a time axis from a second to under a day.
 const CLOCK_STEPS_S: [i64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200];
 
 /// A stretch of time, in nanoseconds since the Unix epoch; `to` is after `from`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct TimeRange {
-    pub(super) from: i64,
-    pub(super) to: i64,
+pub struct TimeRange {
+    /// First instant.
+    pub from: i64,
+    /// Last instant.
+    pub to: i64,
 }
 
 impl TimeRange {
     /// The range of the given instants; around a single one, half a second either side.
-    pub(super) fn around(instants: impl IntoIterator<Item = i64>) -> Option<TimeRange> {
+    pub fn around(instants: impl IntoIterator<Item = i64>) -> Option<TimeRange> {
         let (from, to) =
             instants.into_iter().fold((i64::MAX, i64::MIN), |(from, to), instant| (from.min(instant), to.max(instant)));
         match from.cmp(&to) {
@@ -112,17 +125,17 @@ impl TimeRange {
     }
 
     /// Where an instant stands in the range, 0 to 1; instants outside stand at the ends.
-    pub(super) fn fraction(self, instant: i64) -> f64 {
+    pub fn fraction(self, instant: i64) -> f64 {
         ((i128::from(instant) - i128::from(self.from)) as f64 / self.length_ns() as f64).clamp(0.0, 1.0)
     }
 
     /// Its length.
-    pub(super) fn length_ns(self) -> u64 {
+    pub fn length_ns(self) -> u64 {
         self.to.abs_diff(self.from).max(1)
     }
 
     /// At most `ticks_max` + 1 ticks at round times of day, or days.
-    pub(super) fn ticks(self, ticks_max: usize) -> Vec<Tick> {
+    pub fn ticks(self, ticks_max: usize) -> Vec<Tick> {
         let rough = (self.length_ns() / ticks_max.max(1) as u64).max(1);
         let step = time_step_ns(rough);
         let first = self.from.div_euclid(step) + i64::from(self.from.rem_euclid(step) != 0);
@@ -134,8 +147,14 @@ impl TimeRange {
             .collect()
     }
 
+    /// Ticks for a page as wide as it gets: ten at most, and seven where their labels are long.
+    pub fn page_ticks(self) -> Vec<Tick> {
+        let [many, few] = PAGE_TICKS.map(|ticks_max| self.ticks(ticks_max));
+        if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many }
+    }
+
     /// The dates it covers, for the title of the axis: `2024-08-08` or `2024-08-08 to 2024-08-09`.
-    pub(super) fn dates(self) -> String {
+    pub fn dates(self) -> String {
         let (from, to) = (date_utc(self.from), date_utc(self.to));
         if from == to { from } else { format!("{from} to {to}") }
     }
@@ -171,14 +190,14 @@ fn time_label(instant: i64, step_ns: i64, days: bool) -> String {
 
 /// A logarithmic axis of durations over whole decades.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Decades {
+pub struct Decades {
     low: u32,
     high: u32,
 }
 
 impl Decades {
     /// The decades that hold the given durations in nanoseconds; below 1 ns counts as 1 ns.
-    pub(super) fn around(nanos: impl IntoIterator<Item = u64>) -> Option<Decades> {
+    pub fn around(nanos: impl IntoIterator<Item = u64>) -> Option<Decades> {
         let (low, high) =
             nanos.into_iter().map(|nanos| nanos.max(1)).fold((u64::MAX, 0), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
@@ -190,13 +209,13 @@ impl Decades {
     }
 
     /// Where a duration stands, 0 to 1.
-    pub(super) fn fraction(self, nanos: u64) -> f64 {
+    pub fn fraction(self, nanos: u64) -> f64 {
         let decades = f64::from(self.high - self.low);
         ((nanos.max(1) as f64).log10() - f64::from(self.low)).clamp(0.0, decades) / decades
     }
 
     /// A tick a decade.
-    pub(super) fn ticks(self) -> Vec<Tick> {
+    pub fn ticks(self) -> Vec<Tick> {
         let decades = f64::from(self.high - self.low);
         (self.low..=self.high)
             .map(|power| Tick { place: f64::from(power - self.low) / decades * 100.0, label: decade_label(power) })

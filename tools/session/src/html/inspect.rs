@@ -1,8 +1,8 @@
 //! What captures hold as a page: what is wrong with them, message rates, markets and clocks over time, and tables.
 
 use super::axis::{Range, Tick, TimeRange, minus};
-use super::plot::{Axes, LABEL_LONG, Step, bar_path, line_path, percent, push_plot, step_paths};
-use super::{beginning, escape, push_end, push_figure_row, push_notices, push_table, some_of};
+use super::page::{begin_page, end_page, escape, push_figure_row, push_notices, push_table, some_of};
+use super::plot::{Axes, Step, bar_path, line_data, line_key, line_path, percent, push_data, push_plot, step_paths};
 use crate::format::{bytes, clock_utc, count, decimal, duration_ns, signed_duration_ns, span_ns, words};
 use crate::inspect::{
     Activity, Buckets, Extent, Incident, Inspection, InstrumentInspection, MarketBucket, MessageKind, OffsetSummary, SyncState,
@@ -21,8 +21,6 @@ const RATE_POINTS: usize = 256;
 const BARS: (usize, f64) = (120, 0.01);
 /// Marks of incidents in one plot; those that would stand on one another are one.
 const INCIDENT_CELLS: f64 = 800.0;
-/// Ticks of the time axis, and how many of them where their labels are long.
-const TIME_TICKS: [usize; 2] = [10, 6];
 /// Measurements further apart than this share of the time axis are not joined by a line.
 const SAMPLES_APART_MAX: f64 = 0.01;
 /// A second in nanoseconds.
@@ -39,7 +37,7 @@ pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String
     }
     let symbols = some_of(symbols.into_iter(), SYMBOLS_NAMED);
     let symbols = if symbols.is_empty() { "no symbol".into() } else { symbols };
-    let mut page = beginning(&format!("Inspection of {symbols}"));
+    let mut page = begin_page(&format!("Inspection of {symbols}"));
     push_header(&mut page, inspection, &symbols);
     push_notices(&mut page, &inspection.warnings.iter().map(warning_text).collect::<Vec<_>>());
     push_figures(&mut page, inspection, activity);
@@ -59,7 +57,7 @@ pub fn render_inspection(inspection: &Inspection, activity: &Activity) -> String
         }
     }
     push_tables(&mut page, inspection);
-    push_end(&mut page);
+    end_page(&mut page);
     page
 }
 
@@ -139,14 +137,7 @@ impl TimeAxis {
         let last = starts.last()?.saturating_add(activity.rates.width_ns());
         let end = inspection.received.as_ref().map_or(last, |span| span.last_ns);
         let range = TimeRange::around([*starts.first()?, end])?;
-        let [many, few] = TIME_TICKS.map(|ticks_max| range.ticks(ticks_max));
-        let ticks = if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many };
-        Some(TimeAxis { range, is_timed: inspection.received.is_some(), ticks })
-    }
-
-    /// Milliseconds from the beginning on.
-    fn millis(&self, instant_ns: i64) -> f64 {
-        self.range.fraction(instant_ns) * self.range.length_ns() as f64 / 1e6
+        Some(TimeAxis { range, is_timed: inspection.received.is_some(), ticks: range.page_ticks() })
     }
 
     /// The end of a bucket, not beyond the axis.
@@ -204,7 +195,7 @@ fn push_rates(page: &mut String, inspection: &Inspection, activity: &Activity, a
     let axes = Axes { class: "price", description: "Messages a second by kind", y: &y, rule: None, x: &axis.ticks, x_labels: true };
     push_plot(page, &axes, &paths, &marks);
     page.push_str(&format!("</figure>{}", axis.title()));
-    push_data(page, axis, spans.iter().map(|(start, _)| *start), &data);
+    push_data(page, axis.range, spans.iter().map(|(start, _)| *start), &data);
     page.push_str("</div></section>\n");
 }
 
@@ -271,13 +262,13 @@ fn push_offsets(page: &mut String, inspection: &Inspection, activity: &Activity,
              to greatest</i><span class=\"legend\">{key}</span></figcaption>\n"
         ));
         let y = range.ticks(4);
-        let rule = zero_rule(range);
+        let rule = range.zero();
         let description = "Receive time less exchange time, over time";
         let axes = Axes { class: "middle", description, y: &y, rule, x: &axis.ticks, x_labels: true };
         push_plot(page, &axes, &step_paths(&steps, range), &marks);
         page.push_str(&format!("</figure>{}", axis.title()));
         let means: Vec<f64> = buckets.iter().map(|(_, extent)| extent.mean() / unit_ns).collect();
-        push_data(page, axis, buckets.iter().map(|(end, _)| *end), &[line_data("mean", &format!(" {unit}"), 3, &means)]);
+        push_data(page, axis.range, buckets.iter().map(|(end, _)| *end), &[line_data("mean", &format!(" {unit}"), 3, &means)]);
         page.push_str("</div>");
     }
     page.push_str("</section>\n");
@@ -333,7 +324,7 @@ fn push_market(page: &mut String, inspection: &Inspection, place: usize, market:
         let legend = if at == 0 { format!("<span class=\"legend\">{key}</span>") } else { String::new() };
         page.push_str(&format!("<figure><figcaption><b>{title}</b> <i>{unit}</i>{legend}</figcaption>\n"));
         let y = range.ticks(if *class == "low" { 2 } else { 5 });
-        let rule = zero_rule(*range);
+        let rule = range.zero();
         let description = format!("{title} of {}", instrument.symbol);
         let x_labels = at + 1 == drawn.len();
         let axes = Axes { class, description: &description, y: &y, rule, x: &axis.ticks, x_labels };
@@ -356,7 +347,7 @@ fn push_market(page: &mut String, inspection: &Inspection, place: usize, market:
         line_data("spread", "", decimals, &held(|bucket| bucket.spread, Extent::mean)),
         line_data("receive − exchange", &format!(" {unit}"), 3, &offsets),
     ];
-    push_data(page, axis, buckets.iter().map(|(end, _)| *end), &data);
+    push_data(page, axis.range, buckets.iter().map(|(end, _)| *end), &data);
     page.push_str("</div></section>\n");
 }
 
@@ -392,11 +383,6 @@ fn instrument_decimals(instrument: &InstrumentInspection) -> usize {
     let book = instrument.book.as_ref();
     let prices = book.iter().flat_map(|book| [&book.bid, &book.ask]).flatten();
     prices.filter_map(|price| price.split_once('.')).map(|(_, decimals)| decimals.len() + 1).max().unwrap_or(4).min(9)
-}
-
-/// Where 0 stands, if it does.
-fn zero_rule(range: Range) -> Option<f64> {
-    (range.low..=range.high).contains(&0.0).then(|| range.fraction(0.0) * 100.0)
 }
 
 /// A step for each bucket that has values,, of what `of` tells of it: extent, shown value, and divisor. At an incident the line
@@ -452,10 +438,6 @@ fn incident_marks(incidents: &[&Incident], axis: &TimeAxis) -> (String, String) 
     (cells.into_iter().map(line).collect(), key)
 }
 
-fn line_key(class: &str) -> String {
-    format!("<svg class=\"key\"><line class=\"{class}\" x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>")
-}
-
 /// The unit in which times of this size are read best: nanoseconds in it, and its name.
 fn time_unit(size_ns: u64) -> (f64, &'static str) {
     match size_ns {
@@ -464,25 +446,6 @@ fn time_unit(size_ns: u64) -> (f64, &'static str) {
         1_000_000..10_000_000_000 => (1e6, "ms"),
         _ => (1e9, "s"),
     }
-}
-
-/// A line for the read-out under the pointer.
-fn line_data(name: &str, unit: &str, decimals: usize, values: &[f64]) -> String {
-    let number = |value: &f64| if value.is_finite() { format!("{value:.decimals$}") } else { "null".into() };
-    let values: Vec<String> = values.iter().map(number).collect();
-    format!("{{\"name\":\"{name}\",\"unit\":\"{unit}\",\"decimals\":{decimals},\"values\":[{}]}}", values.join(","))
-}
-
-/// What the read-out needs: times in milliseconds from the first one on.
-fn push_data(page: &mut String, axis: &TimeAxis, instants: impl Iterator<Item = i64>, lines: &[String]) {
-    let times: Vec<String> = instants.map(|instant| format!("{:.3}", axis.millis(instant))).collect();
-    page.push_str(&format!(
-        "<script type=\"application/json\">{{\"start\":{},\"span\":{:.3},\"t\":[{}],\"lines\":[{}]}}</script>\n",
-        axis.range.from.div_euclid(1_000_000),
-        axis.range.length_ns() as f64 / 1e6,
-        times.join(","),
-        lines.join(",")
-    ));
 }
 
 fn push_tables(page: &mut String, inspection: &Inspection) {
@@ -578,9 +541,10 @@ fn push_some(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{check_drawn, data_of};
+    use super::super::plot::GRID;
     use super::*;
     use crate::inspect::{InspectOptions, Inspected, inspect};
+    use chronos_tests::page::{check_page, data_of};
     use std::io::Write;
 
     /// What a capture of these lines holds.
@@ -609,7 +573,7 @@ mod tests {
     fn a_page_is_sound_and_marks_the_gap() {
         let Inspected { inspection, activity } = inspected(&lines("BTCUSDT"));
         let page = render_inspection(&inspection, &activity);
-        check_drawn(&page);
+        check_page(&page, GRID);
         // In the rates, the offsets, and each of the three panels of the market.
         assert_eq!(page.matches("<line class=\"incident\" x1=").count(), 5);
         for expected in ["update ids break off", "7.00 ms", "100 depth", "out of sync at the end", "2024-08-08 23:54:14.000"] {
@@ -630,13 +594,13 @@ mod tests {
     fn names_from_files_are_text() {
         let Inspected { inspection, activity } = inspected(&lines("<img src=x>"));
         let page = render_inspection(&inspection, &activity);
-        check_drawn(&page.replace("&lt;img src=x&gt;", "X"));
+        check_page(&page.replace("&lt;img src=x&gt;", "X"), GRID);
         assert!(!page.contains("<img"));
     }
 
     #[test]
     fn one_record_is_still_a_page() {
         let Inspected { inspection, activity } = inspected(&lines("X")[..2]);
-        check_drawn(&render_inspection(&inspection, &activity));
+        check_page(&render_inspection(&inspection, &activity), GRID);
     }
 }

@@ -1,8 +1,8 @@
 //! Latency by stage: percentile plots on a scale of nines, and a table.
 
 use super::axis::{Decades, Tick};
+use super::page::push_table;
 use super::plot::{Axes, line_path, push_plot};
-use super::push_table;
 use crate::format::{count, duration_ns, level_range, words};
 use crate::report::{DepthDecileReport, LatencySummary, Report};
 use chronos_pipeline::latency::{Latencies, Stage};

@@ -2,7 +2,7 @@
 
 use super::SpaceBudget;
 use super::axis::{Range, TimeRange};
-use super::plot::{Axes, LABEL_LONG, Step, percent, push_plot, step_paths};
+use super::plot::{Axes, Step, mark_key, percent, push_plot, step_paths};
 use crate::format::{count, decimal};
 use crate::series::{Fill, InstrumentSeries, Point};
 use chronos_market::Side;
@@ -10,9 +10,6 @@ use std::collections::BTreeMap;
 
 /// Cells that fills are gathered in, across and down; finer than an eye tells apart.
 const FILL_CELLS: (f64, f64) = (1_000.0, 300.0);
-
-/// Ticks of the time axis, and how many of them where their labels are long.
-const TIME_TICKS: [usize; 2] = [10, 6];
 
 /// One plot over the time axis that all share.
 struct Panel<'a> {
@@ -55,8 +52,7 @@ pub(super) fn push_panels(page: &mut String, series: &InstrumentSeries, price_de
     let column = |point: &Point| (time.fraction(point.recv_ns) * budget.columns as f64) as usize;
     let columns: Vec<&[Point]> = points.chunk_by(|one, other| column(one) == column(other)).collect();
     let marks = marks(&fills, time, price, budget.marks);
-    let [many, few] = TIME_TICKS.map(|ticks_max| time.ticks(ticks_max));
-    let time_ticks = if many.iter().any(|tick| tick.label.len() > LABEL_LONG) { few } else { many };
+    let time_ticks = time.page_ticks();
 
     let mids = steps(&columns, time, |column| {
         (
@@ -247,10 +243,7 @@ fn fill_legend(series: &InstrumentSeries, buys: (u64, f64), sells: (u64, f64), p
         if fills > 0 {
             let (taker, price) = (symbol(side, false), decimal(price, price_decimals));
             let y = if side == Side::Buy { 15 } else { 85 };
-            legend.push_str(&format!(
-                "<span><svg class=\"key\"><use href=\"#{taker}\" x=\"50%\" y=\"{y}%\"/></svg>{} {name} at {price} on average</span>",
-                count(fills)
-            ));
+            legend.push_str(&format!("<span>{}{} {name} at {price} on average</span>", mark_key(taker, y), count(fills)));
         }
     }
     if series.fills.iter().any(|fill| fill.is_maker) {

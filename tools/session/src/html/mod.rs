@@ -2,12 +2,15 @@
 //!
 //! Plots are SVG drawn here. A small script adds a read-out under the pointer; without it everything is there to read. The file
 //! stays under 5 MB however long the session was: what is drawn has a budget of points that the instruments share.
+//!
+//! Pages of other crates are made of the same parts: a frame, figures and tables of [`page`], plots of [`plot`] on axes of [`axis`].
 
-mod axis;
+pub mod axis;
 mod inspect;
 mod latency;
 mod market;
-mod plot;
+pub mod page;
+pub mod plot;
 
 pub use inspect::render_inspection;
 pub use latency::{LatencyCurve, latency_curves};
@@ -16,14 +19,12 @@ use crate::format::{clock_utc, count, date_utc, decimal, duration_ns, money, spa
 use crate::report::{InstrumentReport, LatencySummary, Report};
 use crate::series::{InstrumentSeries, Series};
 use axis::minus;
+use page::{begin_page, end_page, escape, push_figure_row, push_notices, push_table, some_of};
 
 /// Columns of one instrument's plots, and of all of them together: points between are drawn as bands.
 const COLUMNS: (usize, usize) = (1_000, 16_000);
 /// Marks for fills in one instrument's plot, and of all of them together.
 const MARKS: (usize, usize) = (5_000, 20_000);
-/// Rows of a table; what comes after is counted.
-const ROWS_MAX: usize = 200;
-
 /// What one instrument may put on the page.
 #[derive(Clone, Copy, Debug)]
 struct SpaceBudget {
@@ -46,7 +47,7 @@ pub fn render(report: &Report, series: &Series, latency_curves: &[LatencyCurve])
     let symbols = if symbols.is_empty() { "no instrument".into() } else { symbols };
     let span = span(series);
     let date = span.map(|(from, _)| format!(", {}", date_utc(from))).unwrap_or_default();
-    let mut page = beginning(&format!("Replay of {symbols}{date}"));
+    let mut page = begin_page(&format!("Replay of {symbols}{date}"));
     push_header(&mut page, report, &symbols, span);
     push_notices(&mut page, &report.notices);
     push_figures(&mut page, report, series);
@@ -57,28 +58,8 @@ pub fn render(report: &Report, series: &Series, latency_curves: &[LatencyCurve])
     }
     latency::push_latency(&mut page, report, latency_curves);
     push_tables(&mut page, report);
-    push_end(&mut page);
+    end_page(&mut page);
     page
-}
-
-/// A page up to where its content begins.
-fn beginning(title: &str) -> String {
-    let mut page = String::with_capacity(1 << 20);
-    page.push_str(&format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n\
-         <title>{}</title>\n<style>\n{}</style></head>\n<body><main>\n",
-        escape(title),
-        include_str!("page.css"),
-    ));
-    page.push_str(include_str!("marks.svg"));
-    page
-}
-
-/// What stands behind a page's content.
-fn push_end(page: &mut String) {
-    page.push_str(&format!("</main>\n<script>\n{}</script>\n</body></html>\n", include_str!("page.js")));
 }
 
 /// First and last instant that something is known of.
@@ -117,20 +98,6 @@ fn push_header(page: &mut String, report: &Report, symbols: &str, span: Option<(
     ));
 }
 
-fn push_notices(page: &mut String, notices: &[String]) {
-    if notices.is_empty() {
-        return;
-    }
-    page.push_str("<ul class=\"notices\">\n");
-    for notice in notices.iter().take(ROWS_MAX) {
-        page.push_str(&format!("<li>{}</li>\n", escape(notice)));
-    }
-    if notices.len() > ROWS_MAX {
-        page.push_str(&format!("<li>and {} more</li>\n", count((notices.len() - ROWS_MAX) as u64)));
-    }
-    page.push_str("</ul>\n");
-}
-
 /// The row of figures at the top.
 fn push_figures(page: &mut String, report: &Report, series: &Series) {
     let whole = report.latency_ns.get("tick_to_trade").copied().unwrap_or_default();
@@ -162,15 +129,6 @@ fn push_figures(page: &mut String, report: &Report, series: &Series) {
         ("Book checks", count(checks.compared), checked),
     ];
     push_figure_row(page, figures);
-}
-
-/// Writes figures with their names and a note each.
-fn push_figure_row<const N: usize>(page: &mut String, figures: [(&str, String, String); N]) {
-    page.push_str("<dl class=\"figures\">\n");
-    for (name, value, note) in figures {
-        page.push_str(&format!("<div><dt>{name}</dt><dd>{}</dd><dd class=\"note\">{}</dd></div>\n", minus(value), minus(note)));
-    }
-    page.push_str("</dl>\n");
 }
 
 fn push_instrument(page: &mut String, report: &Report, series: &InstrumentSeries, budget: SpaceBudget) {
@@ -284,75 +242,6 @@ fn push_tables(page: &mut String, report: &Report) {
     page.push_str("</section>\n");
 }
 
-/// Writes a table; with no `head`, of names and values. Columns of figures stand to the right. All text is escaped here.
-fn push_table(page: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>) {
-    page.push_str("<div class=\"table\">");
-    if !title.is_empty() {
-        page.push_str(&format!("<h3>{}</h3>", escape(title)));
-    }
-    if rows.is_empty() {
-        page.push_str("<p class=\"empty\">none</p></div>\n");
-        return;
-    }
-    let columns = rows.first().map_or(0, Vec::len);
-    let class = |place: usize| {
-        let figures = rows.iter().all(|row| row.get(place).is_some_and(|cell| is_figure(cell)));
-        if figures { " class=\"figure\"" } else { "" }
-    };
-    let classes: Vec<&str> = (0..columns).map(class).collect();
-    page.push_str("<table>");
-    if !head.is_empty() {
-        page.push_str("<thead><tr>");
-        for (name, class) in head.iter().zip(&classes) {
-            page.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(name)));
-        }
-        page.push_str("</tr></thead>");
-    }
-    page.push_str("<tbody>\n");
-    for row in rows.iter().take(ROWS_MAX) {
-        page.push_str("<tr>");
-        for (place, (cell, class)) in row.iter().zip(&classes).enumerate() {
-            let (open, close) = if place == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
-            page.push_str(&format!("<{open}{class}>{}</{close}>", escape(cell)));
-        }
-        page.push_str("</tr>\n");
-    }
-    page.push_str("</tbody></table>");
-    if rows.len() > ROWS_MAX {
-        page.push_str(&format!("<p class=\"note\">and {} more</p>", count((rows.len() - ROWS_MAX) as u64)));
-    }
-    page.push_str("</div>\n");
-}
-
-/// Whether a cell is a number with or without a unit (and no hash that begins with a digit).
-fn is_figure(cell: &str) -> bool {
-    cell == "n/a" || (cell.starts_with(|first: char| first.is_ascii_digit() || first == '\u{2212}') && cell.chars().count() <= 24)
-}
-
-/// The first few of a list, and how many more there are.
-fn some_of<'a>(items: impl Iterator<Item = &'a str>, shown_max: usize) -> String {
-    let items: Vec<&str> = items.collect();
-    let shown = items.iter().take(shown_max).copied().collect::<Vec<_>>().join(", ");
-    if items.len() > shown_max { format!("{shown} and {} more", items.len() - shown_max) } else { shown }
-}
-
-/// Text as it may stand between tags and in quoted attributes. Control characters, which HTML does not allow, become U+FFFD.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            control if control.is_control() && !control.is_whitespace() => escaped.push('\u{fffd}'),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,11 +249,11 @@ mod tests {
     use crate::series::{FILLS_MAX, Fill, POINTS_MAX, Point};
     use chronos_market::{Contract, Exchange, Instrument, Price, Qty, Side};
     use chronos_pipeline::latency::{Latencies, Stage};
+    use chronos_tests::page::{attribute, check_page, data_of, tags};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     const START: i64 = 1_723_161_254_206_652_067;
-    const BYTES_MAX: usize = 5_000_000;
 
     fn series(symbols: &[&str]) -> Series {
         let instrument = |symbol: &&str| Instrument {
@@ -478,71 +367,8 @@ mod tests {
         series
     }
 
-    /// Checks that tags nest and close, attributes are quoted, and no `<` or `&` stands alone. Returns the tags, without scripts and styles.
-    fn checked(page: &str) -> Vec<String> {
-        let (mut open, mut tags): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
-        let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a document type");
-        while let Some(start) = rest.find('<') {
-            let text = &rest[..start];
-            for entity in text.split('&').skip(1) {
-                assert!(["amp;", "lt;", "gt;", "quot;", "#39;"].iter().any(|known| entity.starts_with(known)), "&{entity:.20}");
-            }
-            assert!(!text.contains('>'), "a lone > in {text:.40}");
-            let length = rest[start..].find('>').expect("a tag that ends");
-            let tag = &rest[start + 1..start + length];
-            rest = &rest[start + length + 1..];
-            assert!(tag.matches('"').count().is_multiple_of(2) && !tag.contains('<'), "<{tag}>");
-            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
-            if let Some(closed) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(closed));
-            } else if !tag.ends_with('/') {
-                open.push(name);
-                if name == "script" || name == "style" {
-                    rest = &rest[rest.find(&format!("</{name}>")).expect("an end of the script or style")..];
-                }
-            }
-            tags.push(tag.to_owned());
-        }
-        assert_eq!(open, Vec::<&str>::new());
-        tags
-    }
-
-    fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
-        tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
-    }
-
-    /// Checks that the page is well formed and small, asks for nothing, and that all that is drawn is finite and inside its plot.
-    pub(super) fn check_drawn(page: &str) {
-        assert!(page.len() < BYTES_MAX, "{} bytes", page.len());
-        for absent in ["NaN", "Infinity", "inf%", "://", "url(", "@import", " src="] {
-            assert!(!page.contains(absent), "{absent} near {:?}", page.find(absent).map(|at| &page[at.saturating_sub(80)..at + 8]));
-        }
-        for tag in checked(page) {
-            if let Some(path) = attribute(&tag, "d").filter(|_| !tag.contains(" id=")) {
-                for number in path
-                    .split(|character: char| character.is_ascii_alphabetic() || character == ' ')
-                    .filter(|number| !number.is_empty())
-                {
-                    let number: f64 = number.parse().expect("a number in a path");
-                    assert!((0.0..=plot::GRID).contains(&number), "{number} in {path:.80}");
-                }
-            }
-            for name in ["x", "y", "x1", "x2", "y1", "y2"] {
-                let Some(place) = attribute(&tag, name).and_then(|place| place.strip_suffix('%')) else { continue };
-                let place: f64 = place.parse().expect("a number in per cent");
-                assert!((0.0..=100.0).contains(&place), "{tag}");
-            }
-        }
-    }
-
-    /// What the read-outs of a page are given.
-    pub(super) fn data_of(page: &str) -> Vec<serde_json::Value> {
-        let scripts = page.split("<script type=\"application/json\">").skip(1);
-        scripts.map(|data| serde_json::from_str(data.split("</script>").next().unwrap_or_default()).expect("JSON")).collect()
-    }
-
     fn check(page: &str) {
-        check_drawn(page);
+        check_page(page, plot::GRID);
         for data in data_of(page) {
             let length = |name: &str| data.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
             for name in ["mid", "imbalance", "vpin", "net"] {
@@ -569,7 +395,7 @@ mod tests {
         assert!(marks.len() <= MARKS.0);
         assert_eq!(marks.iter().filter_map(|mark| mark[5].as_u64()).sum::<u64>(), FILLS_MAX as u64);
         assert_eq!(
-            checked(&page)
+            tags(&page)
                 .iter()
                 .filter(|tag| tag.starts_with("use ") && attribute(tag, "y").is_some_and(|y| y.contains('%')))
                 .count(),
@@ -587,7 +413,7 @@ mod tests {
         let mut series = series(&[nasty]);
         series.instruments[0].points.push(point(START, 100.0));
         let page = render(&report, &series, &[]);
-        checked(&page);
+        tags(&page);
         assert!(!page.contains("<img") && !page.contains('\u{0}'));
         assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&amp;&quot;&#39;&lt;/script&gt;\u{fffd}"));
     }

@@ -64,7 +64,9 @@
   for (const box of document.querySelectorAll('.values')) {
     follow(box, (data, fraction) => {
       const time = fraction * data.span, place = at(data.t, time);
-      return [['UTC', new Date(data.start + time).toISOString().slice(11, 23)],
+      // Over more than a day the date matters, and milliseconds do not.
+      const [from, to] = data.span > 864e5 ? [0, 16] : [11, 23];
+      return [['UTC', new Date(data.start + time).toISOString().slice(from, to).replace('T', ' ')],
         ...data.lines.map(line => [line.name, number(line.values[place] ?? null, line.decimals) + line.unit])];
     });
   }

@@ -3,33 +3,33 @@
 //! Lines are paths in a grid of [`GRID`] steps a side, stretched with `preserveAspectRatio="none"`; labels, grid lines and marks
 //! stand in per cent of the plot area, so nothing is scaled that should not be.
 
-use super::axis::{Range, Tick};
-use super::escape;
+use super::axis::{Range, Tick, TimeRange};
+use super::page::escape;
 
 /// Steps of the grid that paths are drawn in, along either side.
-pub(super) const GRID: f64 = 4_000.0;
+pub const GRID: f64 = 4_000.0;
 
 /// Characters of a label on the horizontal axis that stand beside each other on a wide page, ten of them.
-pub(super) const LABEL_LONG: usize = 8;
+pub const LABEL_LONG: usize = 8;
 
 /// What surrounds the lines of a plot.
-pub(super) struct Axes<'a> {
+pub struct Axes<'a> {
     /// Class of the plot, which sets its height.
-    pub(super) class: &'a str,
+    pub class: &'a str,
     /// What the plot shows, for those who cannot see it.
-    pub(super) description: &'a str,
+    pub description: &'a str,
     /// Marks of the vertical axis.
-    pub(super) y: &'a [Tick],
+    pub y: &'a [Tick],
     /// A value that others are read against, as a place in per cent of the vertical axis.
-    pub(super) rule: Option<f64>,
+    pub rule: Option<f64>,
     /// Marks of the horizontal axis.
-    pub(super) x: &'a [Tick],
+    pub x: &'a [Tick],
     /// Whether the horizontal axis has its labels here.
-    pub(super) x_labels: bool,
+    pub x_labels: bool,
 }
 
 /// Writes a plot: axes, then `lines` in grid units, then `marks` in per cent.
-pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: &str) {
+pub fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: &str) {
     page.push_str(&format!(
         "<div class=\"plot {}{}\"><svg role=\"img\" aria-label=\"{}\">\n<g class=\"grid\">",
         axes.class,
@@ -80,11 +80,15 @@ pub(super) fn push_plot(page: &mut String, axes: &Axes<'_>, lines: &str, marks: 
 
 /// One interval of a series: it ends at `x` (0 to 1), ran from `low` to `high`, and shows as `value`.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Step {
-    pub(super) x: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) value: f64,
+pub struct Step {
+    /// Where the interval ends.
+    pub x: f64,
+    /// Least value in it.
+    pub low: f64,
+    /// Greatest value in it.
+    pub high: f64,
+    /// The value shown.
+    pub value: f64,
 }
 
 impl Step {
@@ -95,7 +99,7 @@ impl Step {
 
 /// A band from low to high and a line, both in steps: a value holds until the next one. What is not finite leaves a gap, and what
 /// stands alone is a dot.
-pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
+pub fn step_paths(steps: &[Step], range: Range) -> String {
     let y = |value| grid(1.0 - range.fraction(value));
     let (mut band, mut line, mut lone) = (String::new(), String::new(), String::new());
     for run in steps.split(|step| !step.is_finite()) {
@@ -135,7 +139,7 @@ pub(super) fn step_paths(steps: &[Step], range: Range) -> String {
 }
 
 /// A straight-line path through points in fractions of the plot, `y` upwards.
-pub(super) fn line_path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
+pub fn line_path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
     let mut path = String::new();
     for (x, y) in points {
         path.push_str(&format!("{}{} {}", if path.is_empty() { 'M' } else { 'L' }, grid(x), grid(1.0 - y)));
@@ -144,7 +148,7 @@ pub(super) fn line_path(points: impl IntoIterator<Item = (f64, f64)>) -> String 
 }
 
 /// Bars that stand on the horizontal axis beside each other, from their left edges, right edges and heights in fractions of the plot.
-pub(super) fn bar_path(bars: impl IntoIterator<Item = (f64, f64, f64)>) -> String {
+pub fn bar_path(bars: impl IntoIterator<Item = (f64, f64, f64)>) -> String {
     let mut path = String::new();
     for (left, right, height) in bars {
         path.push_str(&format!("M{} {GRID}V{}H{}V{GRID}Z", grid(left), grid(1.0 - height), grid(right)));
@@ -152,12 +156,53 @@ pub(super) fn bar_path(bars: impl IntoIterator<Item = (f64, f64, f64)>) -> Strin
     path
 }
 
+/// The sample of a line of this class for a legend.
+pub fn line_key(class: &str) -> String {
+    format!("<svg class=\"key\"><line class=\"{class}\" x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>")
+}
+
+/// The sample of a mark of the page's definitions (`marks.svg`) for a legend.
+pub fn mark_key(mark: &str, y_percent: u32) -> String {
+    format!("<svg class=\"key\"><use href=\"#{mark}\" x=\"50%\" y=\"{y_percent}%\"/></svg>")
+}
+
+/// A line for the read-out under the pointer.
+pub fn line_data(name: &str, unit: &str, decimals: usize, values: &[f64]) -> String {
+    let (name, unit) = (json_text(name), json_text(unit));
+    let number = |value: &f64| if value.is_finite() { format!("{value:.decimals$}") } else { "null".into() };
+    let values: Vec<String> = values.iter().map(number).collect();
+    format!("{{\"name\":\"{name}\",\"unit\":\"{unit}\",\"decimals\":{decimals},\"values\":[{}]}}", values.join(","))
+}
+
+/// What the read-out over a time axis needs: instants in milliseconds from the first one on, and lines of [`line_data`] with a value
+/// for each.
+pub fn push_data(page: &mut String, time: TimeRange, instants: impl Iterator<Item = i64>, lines: &[String]) {
+    let length_ms = time.length_ns() as f64 / 1e6;
+    let times: Vec<String> = instants.map(|instant| format!("{:.3}", time.fraction(instant) * length_ms)).collect();
+    page.push_str(&format!(
+        "<script type=\"application/json\">{{\"start\":{},\"span\":{length_ms:.3},\"t\":[{}],\"lines\":[{}]}}</script>\n",
+        time.from.div_euclid(1_000_000),
+        times.join(","),
+        lines.join(",")
+    ));
+}
+
+/// Text as it may stand between quotes in JSON within a script.
+fn json_text(text: &str) -> String {
+    let escaped = |character: char| match character {
+        '"' | '\\' | '<' => format!("\\u{:04x}", u32::from(character)),
+        control if control.is_control() => " ".into(),
+        other => other.into(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 fn grid(fraction: f64) -> i64 {
     (fraction.clamp(0.0, 1.0) * GRID).round() as i64
 }
 
 /// Per cent to two decimals, without spare zeros.
-pub(super) fn percent(value: f64) -> f64 {
+pub fn percent(value: f64) -> f64 {
     (value * 100.0).round() / 100.0 + 0.0
 }
 
@@ -193,6 +238,15 @@ mod tests {
         assert_eq!(step_paths(&[step(0.5, nan, nan, nan)], RANGE), "");
         let steps = [step(0.0, 1.0, 1.0, 1.0), step(0.5, nan, nan, nan), step(1.0, 3.0, 3.0, 3.0)];
         assert_eq!(step_paths(&steps, RANGE), "<path class=\"line lone\" d=\"M0 3000h0M4000 1000h0\"/>");
+    }
+
+    #[test]
+    fn names_of_lines_are_text() {
+        let data = line_data("a\"b</script>\\\n", " %", 1, &[1.25, f64::NAN]);
+        assert!(!data.contains("</"), "{data}");
+        let data: serde_json::Value = serde_json::from_str(&data).expect("JSON");
+        assert_eq!((data["name"].as_str(), data["values"][0].as_f64()), (Some("a\"b</script>\\ "), Some(1.2)));
+        assert!(data["values"][1].is_null());
     }
 
     #[test]
