@@ -7,7 +7,7 @@ use crate::replay::SessionError;
 use crate::series::Series;
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RecordConfig, RegimeConfig, cold_links};
 use chronos_exchange::SimulatedVenue;
-use chronos_market::Instrument;
+use chronos_market::{Instrument, OrderId};
 use chronos_pipeline::decision::{MetaFilter, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::MappedJournal;
@@ -27,6 +27,8 @@ pub type ReplayFused = Fused<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>
 pub struct AssemblyOptions<'a> {
     /// Judge what the strategy opens by this model.
     pub meta: Option<&'a MetaDirectory>,
+    /// Keep what this order was decided on, for [`MetaFilter::watched`].
+    pub watch: Option<OrderId>,
     /// Compare books with every quote at an equal update id.
     pub verify: bool,
     /// Record to this folder.
@@ -94,7 +96,7 @@ pub fn assemble(
             is_recording: options.record.is_some(),
             back_pressure: options.back_pressure,
         },
-        MetaFilter::new(ThresholdStrategy::new(threshold), options.meta.map(|meta| meta.model.clone())),
+        MetaFilter::new(ThresholdStrategy::new(threshold), options.meta.map(|meta| meta.model.clone())).watching(options.watch),
         WiredVenue::new(SimulatedVenue::new(config.venue(), instruments)?),
         predictors,
         journal,

@@ -17,7 +17,7 @@ pub use bar_features::{BAR_FEATURE_COUNT, bar_features, bar_features_hash};
 pub use build::{BuildProgress, Built, Counts, LookAheadOptions, build};
 pub use look_ahead::{Leak, LookAhead, look_ahead};
 pub use manifest::{DataSection, FORMAT, FeaturesSection, LookAheadSection, Manifest, SourceFile, SourceSection, source_files};
-pub use primary::{PrimarySignal, STRATEGY};
+pub use primary::PrimarySignal;
 pub use recipe::{LabelRule, Recipe, WeightRule};
 pub use source::{BarSource, CaptureSource, FeatureRows, Observed, Source};
 pub use store::{check_new_folder, read_dataset, write_dataset, write_labels};

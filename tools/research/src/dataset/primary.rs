@@ -2,9 +2,7 @@
 
 use super::DatasetError;
 use chronos_pipeline::decision::{SIGNAL_FEATURES, feature_signal};
-
-/// What [`Recipe::side`](super::Recipe::side) is for the bets that the strategy of a session makes where it has no model.
-pub const STRATEGY: &str = "strategy";
+use chronos_session::meta::STRATEGY;
 
 /// A primary model: from a row of features to a signal, whose sign is the side of a bet and whose magnitude its strength.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -19,7 +17,7 @@ enum Formula {
 }
 
 impl PrimarySignal {
-    /// Reads `feature`, `-feature` or [`STRATEGY`], for rows of these features.
+    /// Reads `feature`, `-feature` or `strategy`, for rows of these features.
     ///
     /// # Errors
     /// [`DatasetError`] where the features it is made of are not there.

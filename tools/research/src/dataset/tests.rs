@@ -65,7 +65,7 @@ fn a_least_signal_leaves_out_weak_bets() {
     let return_5 = dataset.features.iter().position(|name| name == "return_5").unwrap();
     assert!(counts.without_side > 10 && counts.samples < all.counts.samples);
     assert!(dataset.column(return_5).all(|signal| signal.abs() >= 0.01));
-    let strategy = built(&source(900), &Recipe { side: Some(STRATEGY.into()), ..Recipe::default() });
+    let strategy = built(&source(900), &Recipe { side: Some("strategy".into()), ..Recipe::default() });
     assert!(strategy.is_err_and(|error| error.to_string().contains("only captures have")));
 }
 

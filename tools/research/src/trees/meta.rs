@@ -174,14 +174,14 @@ pub fn train_meta(
 }
 
 /// The rows that learners see: the features, then side and strength.
-pub(super) struct WideRows {
-    pub(super) values: Vec<f64>,
-    pub(super) names: Vec<String>,
-    pub(super) labels: Vec<f64>,
+pub(crate) struct WideRows {
+    pub(crate) values: Vec<f64>,
+    pub(crate) names: Vec<String>,
+    pub(crate) labels: Vec<f64>,
 }
 
 impl WideRows {
-    pub(super) fn of(bets: &Bets<'_>, primary_names: &[String; 2]) -> WideRows {
+    pub(crate) fn of(bets: &Bets<'_>, primary_names: &[String; 2]) -> WideRows {
         let primary = bets.sides.iter().zip(bets.strengths);
         WideRows {
             values: bets.rows.iter().zip(primary).flat_map(|(row, (side, strength))| [row, &[*side, *strength]].concat()).collect(),
@@ -190,7 +190,7 @@ impl WideRows {
         }
     }
 
-    pub(super) fn sample<'a>(&'a self, weights: Option<&'a [f64]>) -> Result<Sample<'a>, RowsError> {
+    pub(crate) fn sample<'a>(&'a self, weights: Option<&'a [f64]>) -> Result<Sample<'a>, RowsError> {
         Ok(Sample { rows: Rows::new(&self.values, self.names.len())?, labels: &self.labels, weights })
     }
 }

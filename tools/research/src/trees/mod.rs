@@ -28,11 +28,13 @@ pub use explain::{ExplainRowError, Explanation, FeatureContribution, explain_row
 pub use importance::{PermutationImportance, SplitImportance, permutation_importance, predictions, split_importance};
 pub use interactions::{Interactions, interactions};
 pub use interventional::interventional_contributions;
+pub(crate) use meta::WideRows;
 pub use meta::{Bets, CalibrationKind, MetaConfig, MetaTrainError, MetaTrainReport, MetaTrained, Taken, train_meta};
 pub use rows::{Rows, RowsError};
 pub use scores::{ProbabilityScores, base_rate};
 pub use select::{ClusterImportance, FeatureSelection, FeatureVerdict, SelectionConfig, SelectionError, Verdict, select_features};
 pub use shap::{Contributions, ExplainError, TreeShap};
+pub(crate) use stack::OwnedSample;
 pub use stack::{Fold, StackError, Stacked, Tuning, out_of_fold_margins, stack};
 pub use train::{Loss, Sample, TrainConfig, TrainError, Trained, train};
 pub use tune::tune;

@@ -206,7 +206,7 @@ pub(super) fn train_on(
 }
 
 /// Some rows and columns of a sample.
-pub(super) struct OwnedSample {
+pub(crate) struct OwnedSample {
     values: Vec<f64>,
     labels: Vec<f64>,
     weights: Option<Vec<f64>>,
@@ -214,7 +214,7 @@ pub(super) struct OwnedSample {
 }
 
 impl OwnedSample {
-    pub(super) fn of(sample: Sample<'_>, rows: &[usize], columns: Option<&[usize]>) -> OwnedSample {
+    pub(crate) fn of(sample: Sample<'_>, rows: &[usize], columns: Option<&[usize]>) -> OwnedSample {
         OwnedSample {
             values: narrowed(sample.rows, rows, columns),
             labels: rows.iter().map(|row| sample.labels[*row]).collect(),
@@ -224,7 +224,7 @@ impl OwnedSample {
     }
 
     /// The sample; none where it has no column.
-    pub(super) fn sample(&self) -> Option<Sample<'_>> {
+    pub(crate) fn sample(&self) -> Option<Sample<'_>> {
         let rows = Rows::new(&self.values, self.columns).ok()?;
         Some(Sample { rows, labels: &self.labels, weights: self.weights.as_deref() })
     }

@@ -1,0 +1,130 @@
+//! One order of a replay, found by replaying up to it.
+//!
+//! A replay is a function of its input, so the decision behind an order is had again by running as far as the order. What is asked for
+//! must be asked of the same captures, configuration, model and meta model.
+
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, assemble};
+use crate::capture::{Broken, Capture, CaptureReader, Reason, Received};
+use crate::config::Config;
+use crate::meta::MetaDirectory;
+use crate::model::ChosenModel;
+use crate::replay::{Progress, SessionError};
+use chronos_market::OrderId;
+use chronos_pipeline::decision::SentOrder;
+use chronos_pipeline::topology::{Fused, Waiting};
+use std::path::PathBuf;
+
+/// Threads of the replay: the hot one and the cold path.
+const THREADS: usize = 2;
+
+/// An order and its instrument.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FoundOrder {
+    /// Venue and symbol.
+    pub instrument: String,
+    /// The order, and what it was decided on.
+    pub sent: SentOrder,
+}
+
+/// Why an order was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindOrderError {
+    /// The text is no identity of an order.
+    #[error("order `{0}`: write session and number, as journal and records have them: 1-17")]
+    Identity(String),
+    /// The replay, or what it is made from.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The replay sent no such order.
+    #[error(
+        "order {id} was not sent: this replay sends {orders}; captures, configuration, model and meta model have to be those of the replay \
+         the order is from"
+    )]
+    NotSent {
+        /// What was asked for.
+        id: OrderId,
+        /// Orders it sends, in words.
+        orders: String,
+    },
+}
+
+/// Reads an order's identity: `1-17`.
+///
+/// # Errors
+/// [`FindOrderError::Identity`].
+pub fn parse_order_id(text: &str) -> Result<OrderId, FindOrderError> {
+    let parts = text.split_once('-').and_then(|(session, number)| Some((session.parse().ok()?, number.parse().ok()?)));
+    parts.map(|(session, number)| OrderId::new(session, number)).ok_or_else(|| FindOrderError::Identity(text.to_owned()))
+}
+
+/// Replays captures, fused, until the order was sent. `progress` is called now and then.
+///
+/// # Errors
+/// [`FindOrderError`], with the place and the remedy.
+pub fn find_order(
+    paths: &[PathBuf],
+    config: &Config,
+    meta: &MetaDirectory,
+    id: OrderId,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<FoundOrder, FindOrderError> {
+    config.validate().map_err(SessionError::from)?;
+    let mut capture = Capture::open(paths, config).map_err(SessionError::from)?;
+    let model = ChosenModel::of(config).map_err(SessionError::from)?;
+    let options = AssemblyOptions { meta: Some(meta), watch: Some(id), ..AssemblyOptions::default() };
+    let waiting = Waiting::for_threads(THREADS);
+    let Assembly { ingest, trade, cold, quarantine, .. } =
+        assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options)?;
+    let mut finder = Finder { fused: Fused::new(ingest, trade) };
+    let (records, _) = capture.read(None, progress, &mut finder);
+    progress(Progress::of(&capture, records));
+    let (_, trade) = finder.fused.finish();
+    let sent = trade.strategy().watched(&trade.account().view());
+    let (orders, error) = (trade.counters().orders, trade.error());
+    drop((trade, quarantine));
+    cold.join().map_err(SessionError::from)?;
+    if let (None, Some(error)) = (&sent, error) {
+        return Err(SessionError::from(error).into());
+    }
+    let orders = if orders == 0 { "none".to_owned() } else { format!("{} to {}", OrderId::new(1, 1), OrderId::new(1, orders as u32)) };
+    let sent = sent.ok_or(FindOrderError::NotSent { id, orders })?;
+    let instrument = capture.instruments.get(sent.order.instrument.index());
+    let instrument = instrument.map(|known| format!("{} {}", known.exchange, known.symbol)).unwrap_or_default();
+    Ok(FoundOrder { instrument, sent })
+}
+
+/// Runs until the order is found.
+struct Finder {
+    fused: ReplayFused,
+}
+
+impl CaptureReader for Finder {
+    fn is_done(&mut self, _records: u64) -> bool {
+        let trade = self.fused.trade();
+        trade.error().is_some() || trade.strategy().watched(&trade.account().view()).is_some()
+    }
+
+    fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        if let Some(symbol) = received.symbol {
+            self.fused.set_symbol(received.connection, symbol);
+        }
+        let taken = self.fused.on_message(received.connection, received.recv, received.message);
+        taken.map_err(|error| Reason { code: error.code(), text: error.to_string() })
+    }
+
+    fn on_broken(&mut self, _broken: &Broken<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_read_as_they_are_written() {
+        let id = OrderId::new(3, 17);
+        assert_eq!(parse_order_id(&id.to_string()).unwrap(), id);
+        for text in ["17", "1-", "-1", "1-x", "1-99999999999", ""] {
+            assert!(parse_order_id(text).is_err_and(|error| error.to_string().contains("1-17")), "{text}");
+        }
+    }
+}
