@@ -15,6 +15,7 @@ pub use explanation::{
 };
 pub use order::{OrderExplanation, explain_order};
 pub use training::{FoldReport, MetaPlan, MetaTraining, MetaTrainingError, MetaTrainingReport, TRAINING_FILE, train_on_dataset};
+pub use chronos_pipeline::decision::META_THRESHOLD;
 
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
 
