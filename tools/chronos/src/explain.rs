@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
-  chronos dataset market.gz --events every:10 --side strategy --side-min 0.35 --horizon 5s --label return --out data/bets
+  chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
   chronos meta train data/bets --threshold 0.5 --out models/meta
   chronos explain models/meta data/bets
   chronos explain models/meta data/bets --top 3 --json
@@ -134,7 +134,10 @@ fn print_all(arguments: &Arguments, explanation: &MetaExplanation) {
     if explanation.is_training_data {
         println!("note: the model was trained on these bets; what it is worth on others stands in its training.json");
     }
-    println!("additivity: expected margin and contributions differ from the margin by at most {:.1e}", explanation.additivity_error);
+    println!(
+        "additivity: expected margin and contributions differ from the margin by at most {:.1e}",
+        explanation.additivity_error
+    );
 }
 
 fn print_contributions(contributions: &[FeatureContribution]) {

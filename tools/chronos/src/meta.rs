@@ -34,9 +34,9 @@ enum Command {
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
-  chronos dataset market.gz --events every:10 --side strategy --side-min 0.35 --horizon 5s --label return --out data/bets
+  chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
   chronos meta train data/bets --out models/meta
-  chronos meta train data/bets --depths 3 --calibration isotonic --all-features --out models/meta-all --json
+  chronos meta train data/bets --depths 2 --calibration isotonic --all-features --out models/meta-all --json
   chronos replay market.gz --model none --meta models/meta
   chronos explain models/meta data/bets
 
@@ -175,10 +175,22 @@ fn plan(arguments: &TrainArguments) -> Result<MetaPlan> {
 fn print(report: &MetaTrainingReport) {
     let of = &report.out_of_fold;
     let percent = |share: f64| format!("{} %", decimal(100.0 * share, 1));
-    println!("{}, bets by {}: {} of them, {} paid", report.instrument, report.primary, count(of.tested as u64), percent(of.base_rate));
+    println!(
+        "{}, bets by {}: {} of them, {} paid",
+        report.instrument,
+        report.primary,
+        count(of.tested as u64),
+        percent(of.base_rate)
+    );
     let scores = [("calibrated", of.calibrated), ("before calibration", of.raw), ("base rate alone", of.base)];
     let row = |(name, scores): (&str, ProbabilityScores)| {
-        [name.to_owned(), decimal(scores.log_loss, 4), decimal(scores.auc, 4), decimal(scores.brier, 4), decimal(scores.calibration_error, 4)]
+        [
+            name.to_owned(),
+            decimal(scores.log_loss, 4),
+            decimal(scores.auc, 4),
+            decimal(scores.brier, 4),
+            decimal(scores.calibration_error, 4),
+        ]
     };
     let head = ["Out of fold", "Log-loss", "AUC", "Brier", "Calibration error"];
     print!("{}", listing(head, scores.into_iter().map(row), &[1, 2, 3, 4]));
@@ -208,13 +220,13 @@ fn print(report: &MetaTrainingReport) {
             let cluster = selection.clusters.get(feature.cluster);
             [
                 feature.name.clone(),
-                format!("{} ± {}", percent(feature.share_mean), percent(feature.share_std)),
-                percent(feature.folds_above),
+                format!("{} ± {} %", decimal(100.0 * feature.share_mean, 1), decimal(100.0 * feature.share_std, 1)),
+                format!("{} %", decimal(100.0 * feature.folds_above, 0)),
                 cluster.map_or("n/a".into(), |cluster| decimal(cluster.mean, 5)),
                 verdict,
             ]
         };
-        let head = ["Feature", "Share of margin", "Folds above", "Cluster's loss", "Verdict"];
+        let head = ["Feature", "Margin", "Folds", "Cluster", "Verdict"];
         print!("{}", listing(head, features.iter().take(ROWS_MAX).map(row), &[1, 2, 3]));
         if features.len() > ROWS_MAX {
             println!("and {} more, in {TRAINING_FILE}", features.len() - ROWS_MAX);
@@ -244,11 +256,14 @@ fn print(report: &MetaTrainingReport) {
 /// Whether there is anything in it.
 fn verdict(report: &MetaTrainingReport) -> String {
     let gain = &report.gain;
-    let figures =
-        format!("log-loss is lower by {} [{}, {}] a bet", decimal(gain.estimate, 4), decimal(gain.low, 4), decimal(gain.high, 4));
-    if report.is_better {
-        format!("out of fold it knows more than the base rate: {figures}, 95 %")
-    } else {
-        format!("out of fold it is no better than always saying the base rate: {figures}, 95 %; do not trade on it")
+    let figures = format!(
+        "it gains {} of log-loss a bet, 95 % [{}, {}]",
+        decimal(gain.estimate, 4),
+        decimal(gain.low, 4),
+        decimal(gain.high, 4)
+    );
+    match report.is_better {
+        true => format!("out of fold it knows more than the base rate: {figures}"),
+        false => format!("out of fold it is no better than always saying the base rate: {figures}; do not trade on it"),
     }
 }

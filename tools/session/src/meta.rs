@@ -4,7 +4,9 @@
 //! of the primary signal. What this build computes differently is refused at load, as it is for a model (see [`mod@crate::model`]).
 
 use crate::format::sha256_hex;
-use crate::model::{ChosenModel, DataEntry, FeaturesEntry, ModelError, check_features, create_folder, list_hash, read_manifest, write_file};
+use crate::model::{
+    ChosenModel, DataEntry, FeaturesEntry, ModelError, check_features, create_folder, list_hash, read_manifest, write_file,
+};
 use chronos_inference::trees::{Calibration, Forest, IsotonicMap, Iterations, parse_xgboost, write_xgboost};
 use chronos_market::features::{index_of, registry};
 use chronos_pipeline::decision::{MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH};
@@ -256,7 +258,8 @@ mod tests {
     }
 
     fn create(folder: &Path, names: &[&str], calibration: &Calibration) -> Result<MetaDirectory, ModelError> {
-        let parts = MetaParts { name: "test", forest: &forest(names), calibration, threshold: 0.65, data_sha256: "ab", primary: STRATEGY };
+        let parts =
+            MetaParts { name: "test", forest: &forest(names), calibration, threshold: 0.65, data_sha256: "ab", primary: STRATEGY };
         MetaDirectory::create(folder, &parts)
     }
 

@@ -86,7 +86,8 @@ pub fn find_order(
     if let (None, Some(error)) = (&sent, error) {
         return Err(SessionError::from(error).into());
     }
-    let orders = if orders == 0 { "none".to_owned() } else { format!("{} to {}", OrderId::new(1, 1), OrderId::new(1, orders as u32)) };
+    let orders =
+        if orders == 0 { "none".to_owned() } else { format!("{} to {}", OrderId::new(1, 1), OrderId::new(1, orders as u32)) };
     let sent = sent.ok_or(FindOrderError::NotSent { id, orders })?;
     let instrument = capture.instruments.get(sent.order.instrument.index());
     let instrument = instrument.map(|known| format!("{} {}", known.exchange, known.symbol)).unwrap_or_default();

@@ -139,7 +139,8 @@ impl DatasetBets {
                 }
                 bets.values.push(value);
             }
-            for (name, value) in [("the primary signal", strength), ("weight", dataset.weight[row]), ("return", dataset.simple_return[row])]
+            for (name, value) in
+                [("the primary signal", strength), ("weight", dataset.weight[row]), ("return", dataset.simple_return[row])]
             {
                 if !value.is_finite() {
                     return Err(not_finite(name, value));

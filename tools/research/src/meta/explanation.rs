@@ -167,7 +167,11 @@ pub fn explain_dataset(
     let bet = |row: &usize| {
         let named = wide.names.iter().zip(rows.row(*row)).zip(contributions.of(*row, 0));
         let mut top: Vec<FeatureContribution> = named
-            .map(|((name, value), contribution)| FeatureContribution { name: name.clone(), value: *value, contribution: *contribution })
+            .map(|((name, value), contribution)| FeatureContribution {
+                name: name.clone(),
+                value: *value,
+                contribution: *contribution,
+            })
             .collect();
         top.sort_by(|one, two| two.contribution.abs().total_cmp(&one.contribution.abs()));
         top.truncate(options.top);

@@ -10,12 +10,12 @@ mod order;
 mod training;
 
 pub use bets::{BetsError, DatasetBets};
+pub use chronos_pipeline::decision::META_THRESHOLD;
 pub use explanation::{
     ExplainMetaError, ExplainedBet, ExplanationOptions, FeatureAttribution, MetaExplanation, explain_dataset, training_report,
 };
 pub use order::{OrderExplanation, explain_order};
 pub use training::{FoldReport, MetaPlan, MetaTraining, MetaTrainingError, MetaTrainingReport, TRAINING_FILE, train_on_dataset};
-pub use chronos_pipeline::decision::META_THRESHOLD;
 
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
 
@@ -26,3 +26,6 @@ const BINS: usize = 10;
 fn primary_names() -> [String; 2] {
     [PRIMARY_SIDE, PRIMARY_STRENGTH].map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,13 @@ use crate::hash::sha256_hex;
 use crate::ledger::{Head, Ledger, LedgerError, Trial};
 use crate::trees::{
     Bets, CalibrationKind, FeatureSelection, Fold, MetaConfig, MetaTrainError, MetaTrainReport, MetaTrained, OwnedSample,
-    ProbabilityScores, RowsError, Sample, SelectionConfig, SelectionError, TrainConfig, Tuning, WideRows, base_rate, log_loss, train_meta,
-    tune,
+    ProbabilityScores, RowsError, Sample, SelectionConfig, SelectionError, TrainConfig, Tuning, WideRows, base_rate, log_loss,
+    train_meta, tune,
 };
 use crate::validation::performance::periods_per_year;
 use crate::validation::{
-    Backtest, Blocks, Bootstrap, Interval, IntervalKind, LabelSpans, Moments, OwnedSamples, SamplesError, Sizing, SplitError, Splitter,
-    StatisticsError, bets as disjoint_bets,
+    Backtest, Blocks, Bootstrap, Interval, IntervalKind, LabelSpans, Moments, OwnedSamples, SamplesError, Sizing, SplitError,
+    Splitter, StatisticsError, bets as disjoint_bets,
 };
 use crate::{WholeFileError, write_whole_file};
 use chronos_session::meta::{MetaDirectory, MetaParts};

@@ -152,12 +152,7 @@ pub enum MetaTrainError {
 ///
 /// # Errors
 /// [`MetaTrainError`], with the place.
-pub fn train_meta(
-    config: &MetaConfig,
-    bets: Bets<'_>,
-    folds: &[Fold],
-    tunings: &[Tuning],
-) -> Result<MetaTrained, MetaTrainError> {
+pub fn train_meta(config: &MetaConfig, bets: Bets<'_>, folds: &[Fold], tunings: &[Tuning]) -> Result<MetaTrained, MetaTrainError> {
     bets.check()?;
     if !(0.0..=1.0).contains(&config.threshold) {
         return Err(MetaTrainError::Threshold(config.threshold));
