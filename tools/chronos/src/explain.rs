@@ -1,12 +1,14 @@
 //! `chronos explain`.
 
+use crate::page::write_page;
 use crate::progress::bar;
 use crate::session::SessionArguments;
 use crate::tables::listing;
 use anyhow::{Result, bail};
 use chronos_research::dataset::read_dataset;
+use chronos_research::html::{ExplanationPage, explanation_page};
 use chronos_research::meta::{
-    ExplanationOptions, FeatureAttribution, MetaExplanation, OrderExplanation, explain_dataset, explain_order,
+    ExplanationOptions, FeatureAttribution, MetaExplanation, OrderExplanation, explain_dataset, explain_order, training_report,
 };
 use chronos_research::trees::FeatureContribution;
 use chronos_session::format::{clock_utc, count, date_utc, decimal};
@@ -22,9 +24,8 @@ use std::path::PathBuf;
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
   chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
   chronos meta train data/bets --threshold 0.5 --out models/meta
-  chronos explain models/meta data/bets
+  chronos explain models/meta data/bets --html explanation.html
   chronos explain models/meta data/bets --top 3 --json
-  chronos replay market.gz --model none --meta models/meta --json
   chronos explain models/meta market.gz --model none --order 1-1
 
 Contributions are exact path-dependent TreeSHAP values of the margin, the log odds before calibration: with the expected margin they add up to
@@ -54,6 +55,9 @@ pub(crate) struct Arguments {
     repeats: usize,
     #[command(flatten)]
     session: SessionArguments,
+    /// Write a self-contained HTML page: a beeswarm of contributions, reliability, tables
+    #[arg(long, value_name = "FILE", conflicts_with = "order")]
+    html: Option<PathBuf>,
     /// Print the explanation as one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -80,11 +84,22 @@ fn explain_all(arguments: &Arguments, meta: &MetaDirectory) -> Result<()> {
         seed: arguments.session.seed.unwrap_or(1),
     };
     let explanation = explain_dataset(meta, &dataset, &manifest, &options)?;
+    if let Some(path) = &arguments.html {
+        let model = arguments.model_dir.display().to_string();
+        let training = training_report(&arguments.model_dir);
+        write_page(
+            path,
+            &explanation_page(&ExplanationPage { model: &model, explanation: &explanation, training: training.as_ref() }),
+        )?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "meta_dir": arguments.model_dir, "explanation": explanation }))?);
         return Ok(());
     }
     print_all(arguments, &explanation);
+    if let Some(path) = &arguments.html {
+        println!("page: {}", path.display());
+    }
     Ok(())
 }
 

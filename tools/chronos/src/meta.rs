@@ -35,10 +35,9 @@ enum Command {
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
   chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
-  chronos meta train data/bets --out models/meta
-  chronos meta train data/bets --depths 2 --calibration isotonic --all-features --out models/meta-all --json
+  chronos meta train data/bets --threshold 0.5 --out models/meta
+  chronos meta train data/bets --depths 2 --calibration isotonic --all-features --out models/all --json
   chronos replay market.gz --model none --meta models/meta
-  chronos explain models/meta data/bets
 
 Everything that is reported is out of fold. Folds are purged of labels that reach into a test; features and rounds are chosen in each fold's
 training rows, by folds of their own, so that the choice has not seen the test either, and once more in all rows for the model that is
@@ -244,11 +243,11 @@ fn print(report: &MetaTrainingReport) {
         percent(taken.recall)
     );
     println!(
-        "Sharpe ratio a year of {} bets one at a time, net of {} bps: {}, of taking all {}",
+        "Sharpe ratio a bet of {} bets one at a time, net of {} bps: {}, of taking all {}",
         count(report.disjoint_bets as u64),
         report.cost_bps,
-        decimal(report.sharpe, 2),
-        decimal(report.sharpe_unfiltered, 2)
+        decimal(report.sharpe, 3),
+        decimal(report.sharpe_unfiltered, 3)
     );
     println!("{}", verdict(report));
 }

@@ -13,9 +13,9 @@ use crate::trees::{
 use crate::validation::performance::periods_per_year;
 use crate::validation::{
     Backtest, Blocks, Bootstrap, Interval, IntervalKind, LabelSpans, Moments, OwnedSamples, SamplesError, Sizing, SplitError,
-    Splitter, StatisticsError, bets as disjoint_bets,
+    Splitter, bets as disjoint_bets,
 };
-use crate::{WholeFileError, write_whole_file};
+use crate::{SeriesError, WholeFileError, write_whole_file};
 use chronos_session::meta::{MetaDirectory, MetaParts};
 use chronos_session::model::ModelError;
 use rayon::prelude::*;
@@ -102,7 +102,7 @@ pub struct MetaTrainingReport {
     pub disjoint_bets: usize,
     /// Of these, a year, by the data's own clock.
     pub periods_per_year: f64,
-    /// Sharpe ratio a year, net of costs, of bets sized by the probability from the threshold on; 0 where none was taken.
+    /// Sharpe ratio a bet, net of costs, of bets sized by the probability from the threshold on; 0 where none was taken.
     pub sharpe: f64,
     /// The same of taking every bet whole.
     pub sharpe_unfiltered: f64,
@@ -173,7 +173,7 @@ pub enum MetaTrainingError {
     Train(#[from] MetaTrainError),
     /// The returns.
     #[error(transparent)]
-    Statistics(#[from] StatisticsError),
+    Statistics(#[from] SeriesError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -231,11 +231,11 @@ pub fn train_on_dataset(
         seed: plan.seed,
         code: plan.code.clone(),
         periods_per_year: worth.periods_per_year,
+        bets: worth.bets as u64,
         path_sharpes: vec![worth.sharpe],
     };
     let head = ledger.append(&[trial])?;
     let gain = study.gain(&trained)?;
-    let annual = worth.periods_per_year.sqrt();
     let features = trained.forest.feature_names();
     let report = MetaTrainingReport {
         format: FORMAT,
@@ -255,8 +255,8 @@ pub fn train_on_dataset(
         selection,
         disjoint_bets: worth.bets,
         periods_per_year: worth.periods_per_year,
-        sharpe: worth.sharpe * annual,
-        sharpe_unfiltered: worth.sharpe_unfiltered * annual,
+        sharpe: worth.sharpe,
+        sharpe_unfiltered: worth.sharpe_unfiltered,
         cost_bps: plan.cost_bps,
         ledger: head,
         out_of_fold: trained.report.clone(),
@@ -303,7 +303,7 @@ struct Study<'a> {
     folds: Vec<Fold>,
 }
 
-/// What bets that do not overlap were worth, out of fold. Sharpe ratios are per bet.
+/// What bets that do not overlap were worth, out of fold.
 struct Worth {
     bets: usize,
     periods_per_year: f64,
@@ -363,7 +363,7 @@ impl Study<'_> {
     }
 
     /// By how much the log-loss of each tested bet is below that of the base rate, in the mean.
-    fn gain(&self, trained: &MetaTrained) -> Result<Interval, StatisticsError> {
+    fn gain(&self, trained: &MetaTrained) -> Result<Interval, SeriesError> {
         let tested: Vec<usize> = (0..self.bets.labels.len()).filter(|row| trained.probabilities[*row].is_finite()).collect();
         let (labels, weights) = self.labels_and_weights(&tested);
         let total: f64 = weights.as_ref().map_or(tested.len() as f64, |weights| weights.iter().sum());
@@ -387,7 +387,7 @@ impl Study<'_> {
         (0..starts.len()).map(seen).sum::<usize>() as f64 / starts.len().max(1) as f64
     }
 
-    fn worth(&self, trained: &MetaTrained) -> Result<Worth, StatisticsError> {
+    fn worth(&self, trained: &MetaTrained) -> Result<Worth, SeriesError> {
         let samples = self.samples.samples();
         let bets = disjoint_bets(&samples, |row| trained.probabilities[row].is_finite());
         let times_ns: Vec<i64> = bets.iter().map(|row| samples.ends_ns[*row]).collect();
