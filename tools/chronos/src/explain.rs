@@ -22,7 +22,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
-  chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
+  chronos dataset market.gz --events every:5 --side strategy --horizon 2s --out data/bets
   chronos meta train data/bets --threshold 0.5 --out models/meta
   chronos explain models/meta data/bets --html explanation.html
   chronos explain models/meta data/bets --top 3 --json

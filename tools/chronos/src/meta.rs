@@ -34,9 +34,9 @@ enum Command {
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
-  chronos dataset market.gz --events every:5 --side strategy --side-min 0.1 --horizon 2s --out data/bets
+  chronos dataset market.gz --events every:5 --side strategy --horizon 2s --out data/bets
   chronos meta train data/bets --threshold 0.5 --out models/meta
-  chronos meta train data/bets --depths 2 --calibration isotonic --all-features --out models/all --json
+  chronos meta train data/bets --depths 2 --calibration isotonic --all-features --out models/all
   chronos replay market.gz --model none --meta models/meta
 
 Everything that is reported is out of fold. Folds are purged of labels that reach into a test; features and rounds are chosen in each fold's

@@ -199,6 +199,10 @@ pub fn train_on_dataset(
     ledger: &Ledger,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<MetaTraining, MetaTrainingError> {
+    // Before the work, not after it.
+    if !(0.0..=1.0).contains(&plan.threshold) {
+        return Err(MetaTrainError::Threshold(plan.threshold).into());
+    }
     let owned = DatasetBets::of(dataset, manifest)?;
     let bets = owned.bets()?;
     let samples = OwnedSamples::from(dataset);
