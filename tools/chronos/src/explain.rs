@@ -105,7 +105,7 @@ fn explain_all(arguments: &Arguments, meta: &MetaDirectory) -> Result<()> {
 
 fn print_all(arguments: &Arguments, explanation: &MetaExplanation) {
     println!(
-        "{}, {} bets, of which {} % paid; the margin expected of a bet is {}",
+        "{}, {} bets, of whose weight {} % paid; the margin expected of a bet is {}",
         explanation.instrument,
         count(explanation.bets as u64),
         decimal(100.0 * explanation.base_rate, 1),

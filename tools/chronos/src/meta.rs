@@ -6,7 +6,9 @@ use anyhow::{Context, Result, bail};
 use chronos_research::dataset::{check_new_folder, read_dataset};
 use chronos_research::ledger::Ledger;
 use chronos_research::meta::{FoldReport, META_THRESHOLD, MetaPlan, MetaTrainingReport, TRAINING_FILE, train_on_dataset};
-use chronos_research::trees::{CalibrationKind, FeatureVerdict, Loss, ProbabilityScores, SelectionConfig, TrainConfig, Verdict};
+use chronos_research::trees::{
+    CalibrationKind, FeatureVerdict, Loss, ProbabilityScores, SelectionConfig, Taken, TrainConfig, Verdict,
+};
 use chronos_research::validation::{Embargo, Splitter};
 use chronos_session::format::{count, decimal};
 use clap::{Args, Subcommand, ValueEnum};
@@ -232,16 +234,13 @@ fn print(report: &MetaTrainingReport) {
         }
     }
     println!("{} features in the model, and side and strength: {}", report.features.len(), report.features.join(", "));
-    let (all, taken) = (&of.unfiltered, &of.filtered);
-    println!(
-        "from {} on: {} of {} bets taken, of which {} paid (of all {}), recall {}",
-        of.threshold,
-        count(taken.bets as u64),
-        count(all.bets as u64),
-        percent(taken.win_rate),
-        percent(all.win_rate),
-        percent(taken.recall)
-    );
+    let row = |(what, taken): (String, Taken)| {
+        let [win_rate, precision, recall] = [taken.win_rate, taken.precision, taken.recall].map(percent);
+        [what, count(taken.bets as u64), win_rate, precision, recall, count(taken.false_positives as u64)]
+    };
+    let rows = [("all".to_owned(), of.unfiltered), (format!("from {} on", of.threshold), of.filtered)];
+    let head = ["Bets", "Taken", "Win rate", "Precision", "Recall", "False positives"];
+    print!("{}", listing(head, rows.into_iter().map(row), &[1, 2, 3, 4, 5]));
     println!(
         "Sharpe ratio a bet of {} bets one at a time, net of {} bps: {}, of taking all {}",
         count(report.disjoint_bets as u64),

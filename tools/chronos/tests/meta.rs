@@ -203,6 +203,11 @@ fn examples_of_the_help_run() {
         }
     }
     for line in &lines {
-        succeeds(folder.path(), line);
+        let printed = succeeds(folder.path(), line);
+        if line.starts_with("meta train") {
+            let is_judged =
+                printed.contains("no better than always saying the base rate") || printed.contains("knows more than the base rate");
+            assert!(is_judged && printed.contains("False positives") && printed.contains("entries in the ledger"), "{printed}");
+        }
     }
 }

@@ -71,7 +71,11 @@ fn push_figures(page: &mut String, explanation: &MetaExplanation) {
     push_figure_row(
         page,
         [
-            ("Bets", count(explanation.bets as u64), format!("{} % paid", decimal(100.0 * explanation.base_rate, 1))),
+            (
+                "Bets",
+                count(explanation.bets as u64),
+                format!("{} % of their weight paid", decimal(100.0 * explanation.base_rate, 1)),
+            ),
             ("Log-loss", decimal(calibrated.log_loss, 4), against(base.log_loss)),
             ("AUC", decimal(calibrated.auc, 4), "0.5 tells nothing apart".into()),
             ("Brier score", decimal(calibrated.brier, 4), against(base.brier)),

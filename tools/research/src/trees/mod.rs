@@ -1,10 +1,11 @@
 //! Boosted trees: training, explanation, selection, and judgement of what they say.
 //!
-//! [`train()`] grows a [`Forest`](chronos_inference::trees::Forest); [`stack()`] weighs several over purged folds into one. [`TreeShap`] says
-//! exactly what each feature contributes to a margin, [`interventional_contributions`] the same against background rows, and
-//! [`permutation_importance`] what a feature is worth. [`select_features`] keeps what matters on every fold. [`fit_isotonic`] and
-//! [`fit_platt`] calibrate, and [`reliability_curve`] shows how well. [`train_meta`] puts them together for the filter in the decision
-//! stage, and [`explain_row`] tells why one row has its prediction. All of it works on imported models as on our own.
+//! [`train()`] grows a [`Forest`](chronos_inference::trees::Forest); [`stack()`] weighs several over purged folds into one, and [`tune()`]
+//! finds in a fold's training rows what they may use. [`TreeShap`] says exactly what each feature contributes to a margin,
+//! [`interventional_contributions`] the same against background rows, and [`permutation_importance`] what a feature is worth.
+//! [`select_features`] keeps what matters on every fold. [`fit_isotonic`] and [`fit_platt`] calibrate, and [`reliability_curve`] shows how
+//! well. [`train_meta`] puts them together for the filter in the decision stage, and [`explain_row`] tells why one row has its
+//! prediction. All of it works on imported models as on our own.
 
 mod calibration;
 mod classification;

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Positions of training rows and of test rows.
 pub type Fold = (Vec<usize>, Vec<usize>);
 
-/// What learners may use on a fold, found in its training rows alone; see [`tune`](super::tune).
+/// What learners may use on a fold, found in its training rows alone; see [`tune()`](super::tune()).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tuning {
     /// Columns they may split on, rising.
