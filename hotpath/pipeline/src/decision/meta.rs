@@ -325,6 +325,11 @@ mod tests {
 
     const LOT: Qty = Qty(QTY_SCALE / 100);
 
+    fn instrument() -> Instrument {
+        let contract = Contract::spot();
+        Instrument { exchange: Exchange::BinanceUsdm, symbol: "X".into(), tick: Price(1), lot: LOT, contract }
+    }
+
     fn frame(feature: f64) -> Frame {
         let mut features = [0.0; FEATURES_MAX];
         features[7] = feature;
@@ -341,14 +346,7 @@ mod tests {
     }
 
     fn run(model: MetaModel, wants: Vec<Intent>, input: Input<'_>) -> (Vec<Intent>, MetaCounters) {
-        let instrument = Instrument {
-            exchange: Exchange::BinanceUsdm,
-            symbol: "X".into(),
-            tick: Price(1),
-            lot: LOT,
-            contract: Contract::spot(),
-        };
-        let account = Account::new(&[instrument]);
+        let account = Account::new(&[instrument()]);
         let mut filter = MetaFilter::new(Wants(wants), Some(model));
         let mut out = OrderBuffer::new();
         filter.on_input(Timestamp(1), input, &account.view(), &mut out);
@@ -395,13 +393,6 @@ mod tests {
 
     #[test]
     fn a_watched_order_is_told_with_what_it_was_decided_on() {
-        let instrument = Instrument {
-            exchange: Exchange::BinanceUsdm,
-            symbol: "X".into(),
-            tick: Price(1),
-            lot: LOT,
-            contract: Contract::spot(),
-        };
         let sent = |id: u32, intent: &Intent| {
             let Intent::Place(order) = *intent else { panic!("{intent:?}") };
             NewOrder {
@@ -430,7 +421,7 @@ mod tests {
         };
         // Order 2 is the second that passes risk; here it is still open at the next input, or over with it.
         for is_over in [false, true] {
-            let (mut account, mut out) = (Account::new(std::slice::from_ref(&instrument)), OrderBuffer::new());
+            let (mut account, mut out) = (Account::new(&[instrument()]), OrderBuffer::new());
             let wants = vec![order(Side::Buy, 10, 0.4, false)];
             let filter = MetaFilter::new(Wants(wants), Some(model(vec![7], 0, 0.0).unwrap()));
             let mut filter = filter.watching(Some(OrderId::new(1, 2)));
