@@ -12,11 +12,10 @@ use chronos_market::decode::{
 use chronos_market::features::{FeatureConfig, FeatureEngine, registry};
 use chronos_market::{
     Contract, EventFlags, EventKind, Exchange, FEATURES_MAX, Frame, Instrument, InstrumentId, MarketEvent, NewOrder, OrderCommand,
-    OrderId, Price, Qty, REGIME_EMBEDDING, Side, TimeInForce, Timestamp, canonical_command,
+    OrderId, Price, Qty, REGIME_EMBEDDING, Side, TimeInForce, Timestamp,
 };
 use chronos_pipeline::decision::{OrderIntent, StrategyId};
 use chronos_pipeline::gateway::{OrderBytes, encode_order};
-use chronos_pipeline::journal::{MappedJournal, RecordKind};
 use chronos_pipeline::risk::{Risk, RiskLimits};
 use criterion::{BatchSize, Criterion, Throughput};
 use std::collections::BTreeMap;
@@ -25,10 +24,6 @@ use std::time::Duration;
 
 /// Seconds of the generated session.
 const SECONDS: u32 = 20;
-/// Bytes of a journal segment.
-const JOURNAL_BYTES: u64 = 1 << 20;
-/// Records appended to one segment.
-const JOURNAL_APPENDS: usize = 2_048;
 
 fn main() {
     let configured = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
@@ -232,27 +227,6 @@ fn order_path(criterion: &mut Criterion) {
     group.bench_function("risk check", |bencher| bencher.iter(|| risk.check(Timestamp(1), black_box(&intent))));
     let mut bytes = OrderBytes::new();
     group.bench_function("encode", |bencher| bencher.iter(|| encode_order(black_box(&command), &instrument, &mut bytes)));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("journal");
-    let segment = || {
-        let journal = MappedJournal::create(&path, JOURNAL_BYTES).expect("room in the temporary folder");
-        // The mapping keeps it until it is dropped, so that segments do not pile up.
-        std::fs::remove_file(&path).expect("our own file");
-        journal
-    };
-    group.throughput(Throughput::Elements(JOURNAL_APPENDS as u64));
-    group.bench_function("journal appends", |bencher| {
-        bencher.iter_batched_ref(
-            segment,
-            |journal| {
-                for _ in 0..JOURNAL_APPENDS {
-                    let bytes = canonical_command(Timestamp(1), black_box(&command));
-                    journal.append(RecordKind::Order, 1, &bytes).expect("the segment has room");
-                }
-            },
-            BatchSize::PerIteration,
-        );
-    });
     group.finish();
 }
 

@@ -1,20 +1,21 @@
 //! One input, one digest: whatever the topology, the packing, the scheduler, the recording. And another model, another digest.
 
 use chronos_exchange::{GeneratorConfig, generate_file};
-use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree, below};
 use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
+use chronos_market::REPORT_BYTES;
 use chronos_market::features::registry;
-use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
-use chronos_pipeline::journal::{RecordKind, read_record};
+use chronos_pipeline::journal::{RecordKind, Recovery};
 use chronos_session::config::Config;
-use chronos_session::meta::{MetaDirectory, MetaParts, STRATEGY};
 use chronos_session::model::ModelDirectory;
 use chronos_session::report::Report;
 use chronos_session::{ReplayOptions, replay};
+use meta_of_sides::write_meta;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tempfile::TempDir;
+
+mod meta_of_sides;
 
 /// A generated market, and a model small enough to be asked often.
 struct Fixture {
@@ -157,41 +158,27 @@ fn recording_changes_nothing_and_the_journal_holds_what_the_digest_covers() {
     let recorded = replayed(&ReplayOptions { record: Some(record.clone()), ..fixture.options() });
     assert_eq!(recorded.digest, fixture.base.digest);
 
-    let bytes = std::fs::read(record.join("journal.bin")).unwrap();
-    let (mut digest, mut place, mut orders, mut reports) = (Sha256::new(), 0, 0_u64, 0_u64);
-    while let Ok((record, length)) = read_record(&bytes[place..]) {
+    let recovery = Recovery::open(&record.join("journal")).unwrap();
+    assert!(recovery.is_closed && recovery.damage.is_none());
+    let (mut digest, mut reader, mut orders, mut reports) = (Sha256::new(), recovery.reader(), 0_u64, 0_u64);
+    while let Some(record) = reader.next().unwrap() {
         match record.kind {
-            RecordKind::Order => orders += 1,
-            RecordKind::Report => reports += 1,
+            RecordKind::Order => {
+                orders += 1;
+                digest.update(record.payload);
+            }
+            // The canonical bytes, and behind them where the report was taken in.
+            RecordKind::Report => {
+                reports += 1;
+                digest.update(&record.payload[..REPORT_BYTES]);
+            }
             _ => {}
         }
-        if matches!(record.kind, RecordKind::Order | RecordKind::Report) {
-            digest.update(record.payload);
-        }
-        place += length;
     }
     assert!(orders >= recorded.orders && reports >= recorded.fills);
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(digest, recorded.digest);
     assert!(!parquet_files(&record).is_empty(), "no Parquet in {}", record.display());
-}
-
-/// A meta model that likes sales: 0.88 for them, 0.27 for purchases, whatever the market is.
-fn write_meta(folder: &Path, threshold: f64) {
-    let split =
-        Split { feature: 1, threshold: below(0.0), missing_left: true, zero_is_missing: false, left: 1, right: 2, gain: 1.0 };
-    let forest = Forest::new(ForestParts {
-        link: Link::Logistic { slope: 1.0 },
-        precision: Precision::Single,
-        features: 3,
-        feature_names: [registry()[0].name, PRIMARY_SIDE, PRIMARY_STRENGTH].map(str::to_owned).to_vec(),
-        base_margins: vec![0.0],
-        trees: vec![Tree { output: 0, root: 0, nodes: vec![Node::split(split, 2.0), Node::leaf(2.0, 1.0), Node::leaf(-1.0, 1.0)] }],
-    });
-    let (forest, calibration) = (forest.unwrap(), Calibration::None);
-    let parts =
-        MetaParts { name: "test", forest: &forest, calibration: &calibration, threshold, data_sha256: "", primary: STRATEGY };
-    MetaDirectory::create(folder, &parts).unwrap();
 }
 
 #[test]

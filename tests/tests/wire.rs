@@ -278,3 +278,27 @@ fn what_makes_no_sense_is_refused() {
     split.config.topology.mode = "split".into();
     assert!(replay(&split, &mut |_| {}).map(|_| ()).unwrap_err().to_string().contains("--topology fused"));
 }
+
+/// A session over sockets from its journal: with the same faults, or from the file where there were none.
+#[test]
+fn a_session_over_sockets_happens_again_from_its_journal() {
+    let fixture = Fixture::get();
+    // The first loss is the last the book knows: it has to be late enough for orders.
+    let faulty = WireOptions { loss: 0.001, seed: 3, ..at_once(Transport::WebSocket) };
+    for (name, over, from) in [("clean", at_once(Transport::Udp), None), ("faulty", faulty, Some(faulty))] {
+        let record = fixture.path(name);
+        let recorded =
+            replay(&ReplayOptions { record: Some(record.clone()), ..fixture.options("capture", Some(over)) }, &mut |_| {});
+        let recorded = recorded.expect("a recording").report;
+        assert!(recorded.orders > 2, "{name}: {} orders are too few", recorded.orders);
+        assert_eq!(wire(&recorded).lost > 0, from.is_some(), "{name}");
+        let following = ReplayOptions { journal: Some(record), ..fixture.options("capture", from) };
+        let followed = replay(&following, &mut |_| {}).expect("the session again").report;
+        assert_eq!((followed.digest, followed.fills), (recorded.digest, recorded.fills), "{name}");
+        if from.is_some() {
+            let refused =
+                replay(&ReplayOptions { over: None, ..following }, &mut |_| {}).expect_err("without the faults").to_string();
+            assert!(refused.contains("the configuration is not that of the session"), "{refused}");
+        }
+    }
+}

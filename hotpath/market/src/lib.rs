@@ -28,7 +28,7 @@ pub use instrument::{
 };
 pub use order::{
     COMMAND_BYTES, ExecutionReport, NewOrder, OrderCommand, OrderId, REPORT_BYTES, ReportKind, TimeInForce, canonical_command,
-    canonical_report,
+    canonical_report, read_canonical_command, read_canonical_report,
 };
 pub use tick::{TickClock, TickConfig, TickDecision};
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, TimeUnit, Timestamp};

@@ -166,3 +166,105 @@ pub fn canonical_report(report: &ExecutionReport) -> [u8; REPORT_BYTES] {
     }
     bytes
 }
+
+/// Reads what [`canonical_command`] wrote; `None` where the bytes are no command.
+pub fn read_canonical_command(bytes: &[u8; COMMAND_BYTES]) -> Option<(Timestamp, OrderCommand)> {
+    let (now, id, instrument) = (Timestamp(word(bytes, 8)), OrderId(word(bytes, 16) as u64), instrument(bytes));
+    let command = match bytes[0] {
+        0 => OrderCommand::New(NewOrder {
+            id,
+            instrument,
+            side: side(bytes[1])?,
+            price: Price(word(bytes, 24)),
+            qty: Qty(word(bytes, 32)),
+            time_in_force: match bytes[2] {
+                0 => TimeInForce::GoodTilCancelled,
+                1 => TimeInForce::ImmediateOrCancel,
+                2 => TimeInForce::PostOnly,
+                _ => return None,
+            },
+            reduce_only: flag(bytes[3])?,
+            signal: f64::from_bits(word(bytes, 40) as u64),
+        }),
+        1 => OrderCommand::Cancel { id, instrument },
+        _ => return None,
+    };
+    Some((now, command))
+}
+
+/// Reads what [`canonical_report`] wrote; `None` where the bytes are no report.
+pub fn read_canonical_report(bytes: &[u8; REPORT_BYTES]) -> Option<ExecutionReport> {
+    Some(ExecutionReport {
+        order: OrderId(word(bytes, 8) as u64),
+        instrument: instrument(bytes),
+        kind: match bytes[0] {
+            0 => ReportKind::Accepted,
+            1 => ReportKind::Fill,
+            2 => ReportKind::Cancelled,
+            3 => ReportKind::Rejected,
+            _ => return None,
+        },
+        side: side(bytes[1])?,
+        is_maker: flag(bytes[2])?,
+        recv: Timestamp(word(bytes, 16)),
+        venue_time: Timestamp(word(bytes, 24)),
+        price: Price(word(bytes, 32)),
+        qty: Qty(word(bytes, 40)),
+        leaves: Qty(word(bytes, 48)),
+        fee_quote: word(bytes, 56),
+    })
+}
+
+/// The eight bytes at a place that both layouts have.
+fn word(bytes: &[u8], at: usize) -> i64 {
+    i64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]))
+}
+
+fn instrument(bytes: &[u8]) -> InstrumentId {
+    InstrumentId(u16::from_le_bytes([bytes[4], bytes[5]]))
+}
+
+fn side(byte: u8) -> Option<Side> {
+    [Side::Buy, Side::Sell].into_iter().find(|side| *side as u8 == byte)
+}
+
+fn flag(byte: u8) -> Option<bool> {
+    (byte < 2).then_some(byte == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn canonical_bytes_read_back(
+            ids: (u64, u16), kind in 0usize..4, side in 0usize..2, flags: (bool, bool), times: (i64, i64), numbers: (i64, i64, i64, i64),
+            signal: f64, in_force in 0usize..3
+        ) {
+            let (order, instrument, side) = (OrderId(ids.0), InstrumentId(ids.1), [Side::Buy, Side::Sell][side]);
+            let (price, qty, leaves, fee_quote) = (Price(numbers.0), Qty(numbers.1), Qty(numbers.2), numbers.3);
+            let kinds = [ReportKind::Accepted, ReportKind::Fill, ReportKind::Cancelled, ReportKind::Rejected];
+            let report = ExecutionReport {
+                order, instrument, kind: kinds[kind], side, is_maker: flags.0, recv: Timestamp(times.0), venue_time: Timestamp(times.1),
+                price, qty, leaves, fee_quote,
+            };
+            prop_assert_eq!(read_canonical_report(&canonical_report(&report)), Some(report));
+            let in_force = [TimeInForce::GoodTilCancelled, TimeInForce::ImmediateOrCancel, TimeInForce::PostOnly][in_force];
+            let new = OrderCommand::New(NewOrder {
+                id: order, instrument, side, price, qty, time_in_force: in_force, reduce_only: flags.1, signal,
+            });
+            for command in [new, OrderCommand::Cancel { id: order, instrument }] {
+                prop_assert_eq!(read_canonical_command(&canonical_command(Timestamp(times.0), &command)), Some((Timestamp(times.0), command)));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(command: [u8; 32], rest: [u8; 40]) {
+            let bytes: [u8; REPORT_BYTES] = std::array::from_fn(|place| if place < 32 { command[place] } else { rest[place - 32] });
+            let _ = read_canonical_report(&bytes);
+            let _ = read_canonical_command(&std::array::from_fn(|place| bytes[place]));
+        }
+    }
+}

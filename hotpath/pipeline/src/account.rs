@@ -112,6 +112,13 @@ impl Account {
         }
     }
 
+    /// Forgets a cancel that did not leave after all.
+    pub fn on_cancel_unsent(&mut self, id: OrderId) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.order.id == id) {
+            open.is_cancelling = false;
+        }
+    }
+
     /// Takes a report. Where it ends a trade, from flat to flat or to the other side, returns the trade's profit, fees subtracted, in
     /// quote currency, units of 1e-9; fees of a fill that turns the position count to the trade it ends.
     pub fn on_report(&mut self, report: &ExecutionReport) -> Option<i128> {

@@ -6,21 +6,24 @@ use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
 use chronos_market::{
     BookState, ColdRecord, EventKind, ExecutionReport, Frame, Instrument, InstrumentId, MarketEvent, ParameterBlock, Price, Qty,
-    Side, StaleReason, Timestamp, Window,
+    Side, StaleReason, Timestamp, Venue, Window,
 };
 use chronos_pipeline::account::AccountView;
 use chronos_pipeline::decision::{Input, OrderBuffer, Strategy, ThresholdConfig, ThresholdStrategy};
-use chronos_pipeline::journal::{MappedJournal, RecordKind, read_record};
+use chronos_pipeline::journal::{
+    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate,
+};
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{
-    BackPressure, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Reapplied, Source, Split, Trade,
-    TradeConfig, TradeCounters, Waiting, WindowSchedule,
+    BackPressure, ColdLink, Crossing, Fused, HotThread, Ingest, IngestConfig, Observer, Source, Split, Trade, TradeConfig,
+    TradeCounters, TradeError, Waiting, WindowSchedule,
 };
 use generated::{instrument, market, predictor, source};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 mod generated;
 
@@ -84,7 +87,7 @@ impl Observer for Seen {
     fn report(&mut self, _report: &ExecutionReport) {}
 }
 
-type Group = Trade<Gated, SimulatedVenue, Seen>;
+type Group<V = SimulatedVenue> = Trade<Gated, V, Seen>;
 
 /// A generated market, and sessions of it.
 struct Market {
@@ -121,33 +124,70 @@ impl Market {
     }
 
     fn trade(&self, back_pressure: BackPressure, gate: Option<&Arc<Gate>>, cold: ColdLink, journal: &str) -> Group {
+        let venue = SimulatedVenue::new(SimulatedVenueConfig::default(), &self.instruments).unwrap();
+        self.trade_at(venue, back_pressure, gate, cold, journal)
+    }
+
+    fn trade_at<V: Venue>(
+        &self,
+        venue: V,
+        back_pressure: BackPressure,
+        gate: Option<&Arc<Gate>>,
+        cold: ColdLink,
+        journal: &str,
+    ) -> Group<V> {
         let threshold = ThresholdConfig { entry: 0.1, horizon_ns: 200_000_000, ..ThresholdConfig::default() };
+        let journal = JournalConfig {
+            folder: self.journal(journal),
+            session: 1,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            sync_interval: Duration::from_millis(5),
+            when_late: WhenLate::Wait,
+        };
         Trade::new(
             &self.instruments,
             TradeConfig { session: 1, limits: RiskLimits::default(), windows: WINDOWS, is_recording: true, back_pressure },
             Gated { inner: ThresholdStrategy::new(threshold), gate: gate.cloned() },
-            SimulatedVenue::new(SimulatedVenueConfig::default(), &self.instruments).unwrap(),
+            venue,
             self.instruments.iter().map(|_| predictor()).collect(),
-            Some(MappedJournal::create(&self.journal(journal), 4 << 20).unwrap()),
+            Some(Journal::create(&journal).unwrap()),
             cold,
             Seen::default(),
         )
     }
 
-    /// A lossless replay on one core, of a live session where one is given.
-    fn replay(&self, journal: &str, reapplied: Option<Reapplied>) -> (Ingest, Group) {
+    /// A group that follows the journal of a session.
+    fn following(&self, session: &str, cold: ColdLink, journal: &str) -> Group<JournaledVenue> {
+        let session = Recovery::open(&self.journal(session)).unwrap();
+        let mut trade = self.trade_at(JournaledVenue::new(&session), BackPressure::Live, None, cold, journal);
+        trade.follow(JournalFollower::new(&session).unwrap());
+        trade
+    }
+
+    /// A lossless replay on one core.
+    fn replay(&self, journal: &str) -> (Ingest, Group) {
         let (link, handle, _quarantine) = running_cold();
-        let mut trade = self.trade(BackPressure::Lossless, None, link, journal);
-        if let Some(reapplied) = reapplied {
-            trade.reapply(reapplied);
-        }
+        let parts = self.run(self.trade(BackPressure::Lossless, None, link, journal));
+        drop(handle);
+        parts
+    }
+
+    /// A replay on one core that follows the journal of a session.
+    fn replay_of(&self, session: &str, journal: &str) -> Group<JournaledVenue> {
+        let (link, handle, _quarantine) = running_cold();
+        let (_, trade) = self.run(self.following(session, link, journal));
+        drop(handle);
+        assert_eq!((trade.error(), trade.difference()), (None, None));
+        trade
+    }
+
+    /// Runs a group on one core.
+    fn run<V: Venue>(&self, trade: Group<V>) -> (Ingest, Group<V>) {
         let mut fused = Fused::new(self.ingest(), trade);
         for (recv, message) in &self.messages {
             fused.on_message(0, *recv, message).unwrap();
         }
-        let parts = fused.finish();
-        drop(handle);
-        parts
+        closed(fused.finish())
     }
 
     /// Every frame that ingest makes, in order.
@@ -209,25 +249,18 @@ fn block(window: Window) -> Box<ParameterBlock> {
 
 /// The journal's records: kind, time, payload.
 fn records(path: &Path) -> Vec<(RecordKind, i64, Vec<u8>)> {
-    let bytes = std::fs::read(path).unwrap();
+    let mut reader = Recovery::open(path).unwrap().reader();
     let mut records = Vec::new();
-    let mut at = 0;
-    while let Ok((record, length)) = read_record(&bytes[at..]) {
+    while let Some(record) = reader.next().unwrap() {
         records.push((record.kind, record.recv_ns, record.payload.to_vec()));
-        at += length;
     }
     records
 }
 
-fn reapplied(path: &Path) -> Reapplied {
-    let bytes = std::fs::read(path).unwrap();
-    let mut reapplied = Reapplied::default();
-    let mut at = 0;
-    while let Ok((record, length)) = read_record(&bytes[at..]) {
-        reapplied.take(&record);
-        at += length;
-    }
-    reapplied
+/// Closes the journal.
+fn closed<V: Venue>((ingest, mut trade): (Ingest, Group<V>)) -> (Ingest, Group<V>) {
+    trade.close_journal().unwrap();
+    (ingest, trade)
 }
 
 /// Counters but those of what the cold path was told, which no order depends on.
@@ -251,13 +284,13 @@ fn gated_split(market: &Market, back_pressure: BackPressure, journal: &str) -> (
         split.on_message(0, *recv, message).unwrap();
     }
     gate.open();
-    split.finish().unwrap()
+    closed(split.finish().unwrap())
 }
 
 #[test]
 fn a_replay_loses_nothing_to_a_slow_trade_stage() {
     let market = Market::new(6, 1);
-    let (_, expected) = market.replay("expected", None);
+    let (_, expected) = market.replay("expected");
     let (ingest, trade) = gated_split(&market, BackPressure::Lossless, "split");
     assert_eq!(trade.counters(), expected.counters());
     assert_eq!((trade.digest(), trade.counters().frames_skipped), (expected.digest(), 0));
@@ -269,7 +302,7 @@ fn a_replay_loses_nothing_to_a_slow_trade_stage() {
 #[test]
 fn a_full_ring_makes_ingest_wait() {
     let market = Market::new(16, 1);
-    let (_, expected) = market.replay("expected", None);
+    let (_, expected) = market.replay("expected");
     let gate = Arc::new(Gate::default());
     let (link, _handle, _quarantine) = running_cold();
     let trade = market.trade(BackPressure::Lossless, Some(&gate), link, "split");
@@ -310,11 +343,11 @@ fn a_live_session_skips_to_the_newest_frame_and_its_replay_skips_the_same() {
         .collect();
     assert_eq!(skips, frames[1..frames.len() - 1].iter().map(|frame| frame.0).collect::<Vec<_>>());
 
-    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    let again = market.replay_of("live", "again");
     assert_eq!(again.digest(), trade.digest());
     assert_eq!(of_trading(again.counters()), of_trading(trade.counters()));
     assert_eq!(records(&market.journal("again")), journaled);
-    let (_, without) = market.replay("without", None);
+    let (_, without) = market.replay("without");
     assert_ne!(without.counters().inferences, again.counters().inferences);
 }
 
@@ -331,7 +364,7 @@ fn the_newest_frame_of_each_instrument_wins() {
     assert_eq!(seen.len() as u64 + trade.counters().frames_skipped, frames.len() as u64);
     // At the gate one, and of each instrument one.
     assert_eq!(seen.len(), 4);
-    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    let again = market.replay_of("live", "again");
     assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
     assert_eq!(again.observer().frames, *seen);
 }
@@ -413,7 +446,7 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
     for (recv, message) in &market.messages {
         fused.on_message(0, *recv, message).unwrap();
     }
-    let (ingest, trade) = fused.finish();
+    let (ingest, trade) = closed(fused.finish());
     let counters = trade.counters();
     assert!(counters.telemetry_dropped > 10 * 512 && counters.orders > 5 && trade.error().is_none(), "{counters:?}");
     assert_eq!((counters.parameters, counters.frames_skipped), (0, 0));
@@ -423,7 +456,7 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
     let ends = counters.windows_dropped;
     assert!(counters.samples_dropped + ends < ingest.counters().frames, "{counters:?}");
     // Reports and orders are all journaled, whatever the cold path saw of them.
-    let (_, again) = market.replay("again", Some(reapplied(&market.journal("live"))));
+    let again = market.replay_of("live", "again");
     assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
     assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
 }
@@ -466,7 +499,7 @@ fn late_parameters_take_effect_when_they_come_and_a_replay_takes_them_then() {
             answered += 1;
         }
     }
-    let (_, trade) = fused.finish();
+    let (_, trade) = closed(fused.finish());
     assert!(answered > 8 && trade.counters().parameters as usize == answered && trade.error().is_none());
     let journaled = records(&market.journal("live"));
     let late = journaled.iter().filter(|record| record.0 == RecordKind::Parameters);
@@ -475,9 +508,7 @@ fn late_parameters_take_effect_when_they_come_and_a_replay_takes_them_then() {
 
     // A lossless replay, whose cold path answers every window at once.
     let (link, mut cold) = cold_by_hand(RECORDS_CAPACITY);
-    let mut again = market.trade(BackPressure::Lossless, None, link, "again");
-    again.reapply(reapplied(&market.journal("live")));
-    let mut fused = Fused::new(market.ingest(), again);
+    let again = market.following("live", link, "again");
     let answer = std::thread::spawn(move || {
         while !(cold.records.is_abandoned() && cold.records.is_empty()) {
             match cold.records.pop() {
@@ -487,27 +518,53 @@ fn late_parameters_take_effect_when_they_come_and_a_replay_takes_them_then() {
             }
         }
     });
-    for (recv, message) in &market.messages {
-        fused.on_message(0, *recv, message).unwrap();
-    }
-    let (_, again) = fused.finish();
+    let (_, again) = market.run(again);
+    assert_eq!((again.error(), again.difference()), (None, None));
     assert_eq!((again.digest(), again.counters().parameters), (trade.digest(), trade.counters().parameters));
     assert_eq!(records(&market.journal("again")), journaled);
     drop(again);
     answer.join().unwrap();
 }
 
+/// What a stop by an error does to the system is journaled, and no part of what a replay does again.
+#[test]
+fn a_session_whose_cold_path_was_lost_happens_again_up_to_there() {
+    let market = Market::new(6, 1);
+    let (link, cold) = cold_by_hand(RECORDS_CAPACITY);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let mut messages = market.messages.iter();
+    for (recv, message) in messages.by_ref().take(market.messages.len() * 3 / 4) {
+        fused.on_message(0, *recv, message).unwrap();
+    }
+    assert_eq!(fused.error(), None);
+    drop(cold);
+    let mut stopped = messages.skip_while(|(recv, message)| fused.on_message(0, *recv, message).is_ok() && fused.error().is_none());
+    assert!(stopped.next().is_some());
+    let (_, trade) = closed(fused.finish());
+    assert_eq!(trade.error(), Some(TradeError::ColdPathLost));
+    let journaled = records(&market.journal("live"));
+    let stop = journaled.iter().position(|record| record.0 == RecordKind::State).expect("what the stop did");
+    assert!(stop > 10 && trade.counters().orders > 5, "{:?}", trade.counters());
+    assert_eq!(journaled.last().map(|record| record.0), Some(RecordKind::SessionEnd));
+
+    let (link, _handle, _quarantine) = running_cold();
+    let (_, again) = market.run(market.following("live", link, "again"));
+    assert_eq!((again.error(), again.difference()), (Some(TradeError::JournalEnded), None));
+    assert_eq!(again.records_followed(), stop as u64);
+    assert_eq!(records(&market.journal("again")), journaled[..stop]);
+}
+
 #[test]
 fn warming_up_changes_nothing_that_follows() {
     let market = Market::new(4, 1);
-    let (plain, expected) = market.replay("cold", None);
+    let (plain, expected) = market.replay("cold");
     let (link, _handle, _quarantine) = running_cold();
     let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Lossless, None, link, "warm"));
     fused.warm_up();
     for (recv, message) in &market.messages {
         fused.on_message(0, *recv, message).unwrap();
     }
-    let (ingest, trade) = fused.finish();
+    let (ingest, trade) = closed(fused.finish());
     assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()));
     assert_eq!(ingest.counters(), plain.counters());
     assert_eq!(records(&market.journal("warm")), records(&market.journal("cold")));

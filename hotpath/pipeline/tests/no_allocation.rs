@@ -7,13 +7,14 @@ use chronos_market::features::{FeatureConfig, registry};
 use chronos_market::tick::TickConfig;
 use chronos_market::{ExecutionReport, Frame, PRICE_SCALE};
 use chronos_pipeline::decision::{MetaFilter, MetaModel, ThresholdConfig, ThresholdStrategy};
-use chronos_pipeline::journal::MappedJournal;
+use chronos_pipeline::journal::{Journal, JournalConfig, SEGMENT_BYTES_MIN, WhenLate};
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{
     BackPressure, ColdLink, Fused, Ingest, IngestConfig, Observer, Trade, TradeConfig, Waiting, WindowSchedule,
 };
 use chronos_tests::allocation::{CountingAllocator, allocator_calls_of};
 use generated::{instrument, market, predictor, source};
+use std::time::Duration;
 
 mod generated;
 
@@ -92,6 +93,14 @@ fn a_warm_session_allocates_nothing() {
     let (ends, links) = cold_links(RECORDS_CAPACITY);
     let regime = RegimeConfig { window_ns: windows.window_ns, ..RegimeConfig::default() };
     let cold = ColdPath::start(ColdConfig { regime, record: None, quarantine: None, delay: None }, links).unwrap();
+    // Small segments, so that the next one is taken many times; waiting for it takes no memory either.
+    let journal = JournalConfig {
+        folder: folder.path().to_owned(),
+        session: 1,
+        segment_bytes: SEGMENT_BYTES_MIN,
+        sync_interval: Duration::from_millis(1),
+        when_late: WhenLate::Wait,
+    };
     let trade = Trade::new(
         &instruments,
         TradeConfig { session: 1, limits: every_limit(), windows, is_recording: true, back_pressure: BackPressure::default() },
@@ -101,7 +110,7 @@ fn a_warm_session_allocates_nothing() {
         ),
         SimulatedVenue::new(SimulatedVenueConfig::default(), &instruments).unwrap(),
         vec![predictor()],
-        Some(MappedJournal::create(&folder.path().join("journal.bin"), 16 << 20).unwrap()),
+        Some(Journal::create(&journal).unwrap()),
         ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park },
         Nobody,
     );
@@ -123,7 +132,9 @@ fn a_warm_session_allocates_nothing() {
             first = Some((place, calls));
         }
     }
-    let (ingest, trade) = fused.finish();
+    let (ingest, mut trade) = fused.finish();
+    let summary = trade.close_journal().unwrap().expect("a journal");
+    assert!(summary.segments > 1, "too little was journaled: {summary:?}");
     let counters = trade.counters();
     assert!(
         counters.orders > 10 && trade.account().fills() > 10,

@@ -8,12 +8,13 @@ use chronos_market::{
 };
 use chronos_pipeline::account::AccountView;
 use chronos_pipeline::decision::{Control, Input, OrderBuffer, OrderIntent, Scope, Strategy, StrategyId};
-use chronos_pipeline::journal::{MappedJournal, RecordKind, read_record};
-use chronos_pipeline::risk::{LimitsRecord, RiskCheck, RiskLimits, TradingState};
+use chronos_pipeline::journal::{Content, Journal, JournalConfig, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate};
+use chronos_pipeline::risk::{LimitChange, Origin, RiskCheck, RiskLimits, StateChange, TradingState};
 use chronos_pipeline::stopwatch::Stopwatch;
 use chronos_pipeline::topology::{BackPressure, ColdLink, Observer, Trade, TradeConfig, Waiting, WindowSchedule};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Buys one at every decision, and leaves it there.
 struct Buyer;
@@ -86,6 +87,13 @@ impl Session {
         let (ends, links) = cold_links(RECORDS_CAPACITY);
         let folder = tempfile::tempdir().unwrap();
         let venue = Script::default();
+        let journal = JournalConfig {
+            folder: folder.path().join("journal"),
+            session: 1,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            sync_interval: Duration::from_millis(5),
+            when_late: WhenLate::Wait,
+        };
         let trade = Trade::new(
             &instruments,
             TradeConfig {
@@ -98,7 +106,7 @@ impl Session {
             Buyer,
             venue.clone(),
             Vec::new(),
-            Some(MappedJournal::create(&folder.path().join("journal.bin"), 1 << 20).unwrap()),
+            Some(Journal::create(&journal).unwrap()),
             ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park },
             Nobody,
         );
@@ -161,15 +169,19 @@ impl Session {
         self.venue.0.borrow().0.iter().map(name).collect()
     }
 
-    /// Kind and payload of every record.
-    fn journal(&self) -> Vec<(RecordKind, Vec<u8>)> {
-        let bytes = std::fs::read(self.folder.path().join("journal.bin")).unwrap();
-        let (mut records, mut at) = (Vec::new(), 0);
-        while let Ok((record, length)) = read_record(&bytes[at..]) {
-            records.push((record.kind, record.payload.to_vec()));
-            at += length;
+    /// Kind and content of every record.
+    fn journal(&self) -> Vec<(RecordKind, Content)> {
+        let mut reader = Recovery::open(self.folder.path()).unwrap().reader();
+        let mut records = Vec::new();
+        while let Some(record) = reader.next().unwrap() {
+            records.push((record.kind, Content::of(&record).expect("of its kind's shape")));
         }
         records
+    }
+
+    fn states(&self) -> Vec<StateChange> {
+        let state = |(_, content)| if let Content::State(change) = content { Some(change) } else { None };
+        self.journal().into_iter().filter_map(state).collect()
     }
 }
 
@@ -185,9 +197,18 @@ fn a_halt_by_hand_is_journaled_with_its_reason_and_cancels_what_is_open() {
     let kinds: Vec<RecordKind> = records.iter().map(|(kind, _)| *kind).collect();
     use RecordKind as Kind;
     assert_eq!(kinds, [Kind::Order, Kind::Order, Kind::Control, Kind::State, Kind::Order, Kind::Order]);
-    assert_eq!(Control::from_bytes(&records[2].1), Some(Control::Kill(Scope::Strategy(StrategyId(3)))));
-    // Active, kill switch, by hand, set, strategy 3.
-    assert_eq!(records[3].1[..8], [0, 0, 1, 1, 1, 0, 3, 0]);
+    let scope = Scope::Strategy(StrategyId(3));
+    // Two events and two ticks were before it.
+    assert_eq!(records[2].1, Content::Control { control: Control::Kill(scope), entry: 5 });
+    let change = StateChange {
+        state: TradingState::Active,
+        cause: RiskCheck::KillSwitch,
+        origin: Origin::Hand,
+        value: 1,
+        scope: Some(scope),
+        until: Timestamp::MAX,
+    };
+    assert_eq!(session.states(), [change]);
     assert_eq!(session.trade.rejects().find(|(_, count)| *count > 0), Some((RiskCheck::KillSwitch, 1)));
     session.trade.control(Control::Restore(Scope::Strategy(StrategyId(3))));
     session.tick(40, 100);
@@ -205,10 +226,10 @@ fn a_loss_halts_cancels_and_stays_until_it_is_reset() {
     assert_eq!(session.trade.trading_state(), TradingState::Halted);
     session.tick(40, 120);
     assert_eq!(session.commands(), ["new 1-1", "new 1-2", "cancel 1-2"]);
-    let states: Vec<Vec<u8>> =
-        session.journal().into_iter().filter(|(kind, _)| *kind == RecordKind::State).map(|(_, payload)| payload).collect();
+    let states = session.states();
     assert_eq!(states.len(), 1);
-    assert_eq!(states[0][..5], [TradingState::Halted as u8, RiskCheck::Loss as u8, 0, 1, 0]);
+    let StateChange { state, cause, origin, value, scope, .. } = states[0];
+    assert_eq!((state, cause, origin, value, scope), (TradingState::Halted, RiskCheck::Loss, Origin::Limit, 1, None));
     session.trade.control(Control::Resume);
     session.tick(50, 120);
     assert_eq!(session.trade.counters().orders, 3);
@@ -234,9 +255,29 @@ fn a_change_of_limits_is_journaled_with_both_hashes_and_what_changed() {
     session.trade.set_limits(&new);
     session.tick(20, 100);
     assert_eq!(session.trade.rejects().find(|(_, count)| *count > 0), Some((RiskCheck::Size, 1)));
-    let (kind, payload) = session.journal().pop().unwrap();
-    assert_eq!(kind, RecordKind::Limits);
-    assert_eq!((&payload[..32], &payload[32..64]), (&old.hash()[..], &new.hash()[..]));
-    let changes: Vec<_> = LimitsRecord::changes_in(&payload).map(|change| (change.name(), change.old, change.new)).collect();
-    assert_eq!(changes, [("order_qty_max", i128::from(i64::MAX), i128::from(QTY_SCALE - 1))]);
+    let (_, content) = session.journal().pop().unwrap();
+    let change = LimitChange { field: 0, instrument: None, old: i128::from(i64::MAX), new: i128::from(QTY_SCALE - 1) };
+    assert_eq!(change.name(), "order_qty_max");
+    assert_eq!(content, Content::Limits { hashes: [old.hash(), new.hash()], changes: vec![change], entry: 4 });
+}
+
+#[test]
+fn a_change_of_more_limits_than_a_record_holds_is_several() {
+    let mut session = Session::new(RiskLimits::default());
+    let mut new = RiskLimits { order_qty_max: Qty(QTY_SCALE - 1), ..RiskLimits::default() };
+    for limits in &mut new.instruments {
+        (limits.is_restricted, limits.qty_min) = (true, Qty(2));
+    }
+    session.trade.set_limits(&new);
+    assert_eq!(session.trade.limits(), &new);
+    let mut limits = RiskLimits::default();
+    let records = session.journal();
+    assert_eq!(records.len(), 2);
+    for (place, (_, content)) in records.into_iter().enumerate() {
+        let Content::Limits { hashes, changes, entry } = content else { panic!("{content:?}") };
+        let before = limits.hash();
+        limits = limits.with_changes(changes).expect("changes of fields");
+        assert_eq!((hashes, entry), ([before, limits.hash()], place as u64 + 3));
+    }
+    assert_eq!(limits, new);
 }

@@ -8,6 +8,7 @@ mod exchange;
 mod explain;
 mod features;
 mod inspect;
+mod journal;
 mod label;
 mod meta;
 mod model;
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Tell what captures hold: format, instruments, spans, counts, gaps, clocks, and what is wrong with them
     Inspect(inspect::Arguments),
+    /// Look into the journal of a session: list its records, or tell whether it is whole
+    Journal(journal::Arguments),
     /// List the features, or compute those of captures as a table
     Features(features::Arguments),
     /// Sum trades, or finer bars, up to bars
@@ -76,6 +79,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Journal(arguments) => {
+            journal::run(&arguments).map(|is_whole| if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
         Command::Features(arguments) => done(features::run(&arguments)),
         Command::Bars(arguments) => done(bars::run(&arguments)),
         Command::Label(arguments) => done(label::run(&arguments)),

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Examples:
   chronos replay capture.gz --verify
+  chronos replay capture.gz --record session/ && chronos replay capture.gz --journal session/journal
   chronos replay day1.gz day2.gz --model models/mine --html report.html
   chronos replay captures/ --model none --json | jq .latency_ns.tick_to_trade
   chronos replay capture.gz --over udp --speed 10 --loss 0.001 --reorder 0.01
@@ -79,6 +80,10 @@ pub(crate) struct Arguments {
     /// Print the configuration with every default, and stop
     #[arg(long)]
     print_config: bool,
+    /// Follow the journal of an earlier session of the same captures: reports, orders to the system, other limits and skipped
+    /// ticks come from it, and every order must be the one it holds
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
     /// Record events, orders and reports as Parquet, the journal, and malformed lines to this folder
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -131,7 +136,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         limit: arguments.limit,
         record: arguments.record.clone(),
         resyncs: Vec::new(),
+        by_hand: Vec::new(),
         over: over(arguments),
+        journal: arguments.journal.clone(),
         cold_delay: None,
     };
     let replayed = replay_with_progress(&options)?;

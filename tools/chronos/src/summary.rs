@@ -1,7 +1,7 @@
 //! The report of a replay as small tables for a terminal.
 
 use crate::tables::{lines, printable, table, terminal_width};
-use chronos_session::format::{count, decimal, duration_ns, money, words};
+use chronos_session::format::{bytes, count, decimal, duration_ns, money, words};
 use chronos_session::report::{Report, SourceReport};
 use chronos_session::wire::WireReport;
 use comfy_table::Table;
@@ -37,6 +37,16 @@ fn render_in(report: &Report, width: u16) -> String {
         summary.push_str(&format!("meta {}, from {}, {}\n", meta.model, decimal(meta.threshold, 2), meta.sha256));
     }
     summary.push_str(&format!("model {model}\nconfig {}\ndigest {}\n", report.config_hash, report.digest));
+    if let Some(journal) = &report.journal {
+        summary.push_str(&format!(
+            "journal {}: {} records, {}; a power loss at the worst moment could have cost the last {} records ({})\n",
+            journal.path,
+            count(journal.records),
+            bytes(journal.bytes),
+            count(journal.unsynced_records_max),
+            bytes(journal.unsynced_bytes_max)
+        ));
+    }
     for notice in &report.notices {
         summary.push_str(&format!("note: {notice}\n"));
     }
@@ -143,7 +153,7 @@ fn wire_counts(wire: &WireReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chronos_session::report::{BookChecks, LatencySummary, MetaReport, SCHEMA};
+    use chronos_session::report::{BookChecks, JournalReport, LatencySummary, MetaReport, SCHEMA};
 
     fn report() -> Report {
         let summary = LatencySummary { count: 1_204_331, p50: 842, p99: 12_340, p999: 99_960, max: 4_000_000 };
@@ -196,6 +206,16 @@ mod tests {
             ignored: 10_220,
             time_reversals: 0,
             regimes: BTreeMap::from([("high_volatility", 3)]),
+            journal: Some(JournalReport {
+                path: "out/journal".into(),
+                records: 1_312,
+                segments: 1,
+                bytes: 123_456,
+                unsynced_records_max: 17,
+                unsynced_bytes_max: 1_700,
+                syncs: 12,
+                sync_ns_max: 1_000_000,
+            }),
             trading_state: "active",
             wire: None,
             notices: vec!["model: untrained".into(), "a \u{1b}[31mred\u{1b}[0m path".into()],
@@ -234,6 +254,10 @@ mod tests {
         assert_eq!(fields(&summary, "regime")[..2], ["regime high volatility", "3"]);
         assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
         assert!(summary.contains("note: model: untrained\n"));
+        assert!(
+            summary.contains("journal out/journal: 1,312 records") && summary.contains("the last 17 records (1.70 kB)"),
+            "{summary}"
+        );
     }
 
     #[test]

@@ -377,3 +377,49 @@ fn every_command_explains_itself() {
     }
     assert!(succeeds(&["--version"]).starts_with("chronos "));
 }
+
+#[test]
+fn a_journal_is_listed_verified_and_followed() {
+    let fixture = Fixture::get();
+    let (capture, record) = (text(&fixture.path("capture.gz")), fixture.path("recorded"));
+    let recorded = succeeds(&["replay", &capture, "--model", "none", "--record", &text(&record)]);
+    assert!(recorded.contains("a power loss at the worst moment could have cost"), "{recorded}");
+    let journal = text(&record.join("journal"));
+
+    let listed = succeeds(&["journal", "dump", &journal]);
+    let kinds = ["session_start", "instrument", "capture", "order", "report", "session_end"];
+    for kind in kinds {
+        assert!(listed.lines().any(|line| line.contains(&format!(" {kind} "))), "{kind} is not in: {listed}");
+    }
+    assert!(listed.contains("symbol=BTCUSDT side="), "{listed}");
+    let objects: Vec<Value> =
+        succeeds(&["journal", "dump", &text(&record), "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), listed.lines().count());
+    assert!(objects.iter().enumerate().all(|(place, object)| object["seq"] == place as u64 + 1));
+    let order = objects.iter().find(|object| object["kind"] == "order").expect("an order");
+    assert!(order["price"].is_string() && order["qty"].is_string() && order["signal"].is_number(), "{order}");
+
+    let verified = succeeds(&["journal", "verify", &journal]);
+    assert!(verified.contains("whole, and the session ended"), "{verified}");
+    let followed = succeeds(&["replay", &capture, "--model", "none", "--journal", &journal]);
+    assert!(followed.contains("the same to the byte"), "{followed}");
+    is_refused(
+        &["replay", &capture, "--model", "none", "--latency-us", "7", "--journal", &journal],
+        &["the configuration", "--config"],
+    );
+
+    // A bit of the last record: the one before it is the last that counts.
+    let segment = record.join("journal").join("000001.journal");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let last = bytes.len() - 9;
+    bytes[last] ^= 4;
+    std::fs::write(&segment, &bytes).unwrap();
+    let damaged = chronos(&["journal", "verify", &journal]);
+    let told = String::from_utf8_lossy(&damaged.stdout);
+    assert_eq!(damaged.status.code(), Some(1), "{told}");
+    assert!(told.contains("damaged: ") && told.contains("the checksum does not agree"), "{told}");
+    let verdict: Value = serde_json::from_slice(&chronos(&["journal", "verify", &journal, "--json"]).stdout).unwrap();
+    assert_eq!((&verdict["records"], &verdict["damage"]["records_lost"]), (&(objects.len() as u64 - 1).into(), &1.into()));
+    is_refused(&["journal", "verify", &text(&fixture.path("capture"))], &["capture"]);
+    is_refused(&["journal", "dump", &text(&fixture.path("nowhere"))], &["nowhere"]);
+}

@@ -34,6 +34,7 @@ use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::topology::{HotThread, Waiting, WindowSchedule};
 use risk::order_rules;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -227,8 +228,10 @@ pub struct ParametersSection {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JournalSection {
-    /// Size of the journal segment that `--record` writes, in MiB.
+    /// Size of a segment of the journal that `--record` writes, in MiB.
     pub segment_mib: u64,
+    /// How often the journal is synced to the disk, in milliseconds: what a power loss can cost.
+    pub sync_interval_ms: f64,
 }
 
 /// `[record]`.
@@ -319,7 +322,7 @@ impl Default for ParametersSection {
 
 impl Default for JournalSection {
     fn default() -> Self {
-        JournalSection { segment_mib: 64 }
+        JournalSection { segment_mib: 16, sync_interval_ms: 50.0 }
     }
 }
 
@@ -440,6 +443,7 @@ impl Config {
             "must be 0 to eight times `parameters.window_ms`",
         )?;
         range((1..=65_536).contains(&self.journal.segment_mib), "journal.segment_mib", "must be 1 to 65536")?;
+        range(between(self.journal.sync_interval_ms, 1.0, 60_000.0), "journal.sync_interval_ms", "must be 1 to 60000")?;
         range((1_000..=100_000_000).contains(&self.record.rows_per_segment), "record.rows_per_segment", "must be 1000 to 1e8")?;
         let promotion = &self.promotion;
         range(between(promotion.pbo_below, f64::MIN_POSITIVE, 1.0), "promotion.pbo_below", "must be above 0 and at most 1")?;
@@ -453,6 +457,19 @@ impl Config {
         // Serialising plain numbers and strings cannot fail; field order is the order of declaration.
         let canonical = toml::to_string(self).unwrap_or_default();
         sha256_hex(canonical.as_bytes())
+    }
+
+    /// SHA-256 of what can change an order: everything but threads, the journal, recording, and the model, whose file has a hash of
+    /// its own.
+    /// `disturbances` tells what is done to the messages on the way.
+    pub fn decision_hash(&self, disturbances: &str) -> [u8; 32] {
+        let (topology, model) = (TopologySection::default(), ModelSection::default());
+        let (journal, record) = (JournalSection::default(), RecordSection::default());
+        let decisive = Config { topology, model, journal, record, ..self.clone() };
+        // Serialising plain numbers and strings cannot fail, see `hash`.
+        let mut hash = Sha256::new_with_prefix(toml::to_string(&decisive).unwrap_or_default());
+        hash.update(disturbances);
+        hash.finalize().into()
     }
 
     /// The engine asked for.
@@ -626,7 +643,9 @@ mod tests {
         assert_eq!(parse("[rsik]\n"), Err("config c.toml, line 1: unknown key `rsik`; did you mean `risk`?".into()));
         let instrument = parse("[[instruments]]\nvenue = \"binance-spot\"\nsymbl = \"X\"\ntick = \"1\"\nlot = \"1\"\n");
         assert_eq!(instrument, Err("config c.toml, line 3: unknown key `instruments.symbl`; did you mean `symbol`?".into()));
-        assert!(parse("[journal]\nzzzzzzzzzzzz = 1\n").is_err_and(|error| error.contains("known here: segment_mib")));
+        assert!(
+            parse("[journal]\nzzzzzzzzzzzz = 1\n").is_err_and(|error| error.contains("known here: segment_mib, sync_interval_ms"))
+        );
     }
 
     #[test]
@@ -662,6 +681,20 @@ mod tests {
         let mut other = Config::default();
         other.venue.taker_fee_bps += 0.1;
         assert_eq!(Config::default().hash(), Config::default().hash());
+        assert_ne!(Config::default().hash(), other.hash());
+        assert_ne!(Config::default().decision_hash(""), other.decision_hash(""));
+    }
+
+    #[test]
+    fn threads_and_recording_do_not_change_what_decisions_depend_on() {
+        let mut other = Config::default();
+        other.topology.mode = "split".into();
+        other.journal.segment_mib += 1;
+        other.record.rows_per_segment += 1;
+        other.model.path = "elsewhere".into();
+        other.model.meta = "elsewhere".into();
+        assert_eq!(Config::default().decision_hash(""), other.decision_hash(""));
+        assert_ne!(other.decision_hash(""), other.decision_hash("lost messages"));
         assert_ne!(Config::default().hash(), other.hash());
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`config`] reads and checks the configuration, [`model`] and [`meta`] the model directories, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`]
-//! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`order`] replays up to one order, to
-//! explain it, [`mod@inspect`] tells what captures hold without running anything, and the [`doctor`] looks at the host.
+//! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`journal`] says what a journal begins with and which
+//! replay may follow it, [`order`] replays up to one order, to explain it. [`mod@inspect`] tells what captures hold without running
+//! anything, and the [`doctor`] looks at the host.
 
 pub mod assembly;
 pub mod capture;
@@ -14,6 +15,7 @@ pub mod features;
 pub mod format;
 pub mod html;
 pub mod inspect;
+pub mod journal;
 pub mod meta;
 pub mod model;
 pub mod order;
@@ -23,4 +25,4 @@ pub mod series;
 mod warm_up;
 pub mod wire;
 
-pub use replay::{Progress, ReplayOptions, Replayed, Resync, SessionError, replay};
+pub use replay::{DoneByHand, Progress, ReplayOptions, Replayed, Resync, SessionError, replay};

@@ -1,29 +1,30 @@
 //! A replay: captures in, orders out, and a report of what happened.
 
-use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, assemble};
+use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, ReplayVenue, assemble};
 use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
 use crate::html::{LatencyCurve, latency_curves};
+use crate::journal::{Beginning, FollowError, SessionInput};
 use crate::meta::MetaDirectory;
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{BookChecks, InstrumentReport, JournalReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
 use crate::series::Series;
 use crate::warm_up::WarmUp;
 use crate::wire::{self, WireError, WireOptions, WireReport};
 use chronos_coldpath::store::StoreError;
 use chronos_coldpath::{ColdError, ColdSummary, push_quarantine};
-use chronos_exchange::{SimulatedVenue, VenueConfigError};
+use chronos_exchange::VenueConfigError;
 use chronos_market::decode::{Feed, LinkType};
 use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::gateway::WiredVenue;
-use chronos_pipeline::journal::JournalError;
+use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery};
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
+    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
     lock_memory,
 };
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What a replay is asked to do.
@@ -39,10 +40,14 @@ pub struct ReplayOptions {
     pub limit: Option<u64>,
     /// Record events, orders, reports, the journal and malformed lines to this folder.
     pub record: Option<PathBuf>,
-    /// Books to drop on the way, each to start over from its next snapshot.
+    /// Books to drop on the way, each to start over from its next snapshot. Over sockets none is.
     pub resyncs: Vec<Resync>,
+    /// Things done by hand on the way, unless it goes over sockets. A replay that follows a journal does those of the journal instead.
+    pub by_hand: Vec<DoneByHand>,
     /// Play the capture through sockets on loopback.
     pub over: Option<WireOptions>,
+    /// Follow this journal of an earlier session: reports are the journal's, and so must be the orders.
+    pub journal: Option<PathBuf>,
     /// For tests: makes the cold path dawdle at random, from this seed.
     pub cold_delay: Option<u64>,
 }
@@ -54,6 +59,15 @@ pub struct Resync {
     pub after_lines: u64,
     /// Index of the instrument in the report.
     pub instrument: InstrumentId,
+}
+
+/// Control input: something done by hand, as an order to the system or other limits.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct DoneByHand {
+    /// After so many lines, at the time of the last of them.
+    pub after_lines: u64,
+    /// What is done.
+    pub what: ByHand,
 }
 
 /// What a replay gives.
@@ -124,6 +138,20 @@ pub enum SessionError {
         /// Threads there would be.
         threads: usize,
     },
+    /// The journal took no record.
+    #[error("journal: {0}")]
+    Append(#[from] AppendError),
+    /// The journal to follow is of another session.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The replay did something else than the session did.
+    #[error("journal {path}: the replay is not the session again. {difference}", path = path.display())]
+    Different {
+        /// The journal.
+        path: PathBuf,
+        /// The first difference.
+        difference: Box<Difference>,
+    },
     /// The trade thread.
     #[error(transparent)]
     Split(#[from] SplitError),
@@ -155,6 +183,11 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
     }
     let mut capture = Capture::open(&options.paths, config)?;
+    let followed = options.journal.as_deref().map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let limit = match &followed {
+        Some((recovery, _)) => options.limit.or(Beginning::read(recovery)?.and_then(|then| then.start.limit)),
+        None => options.limit,
+    };
     let model = ChosenModel::of(config)?;
     let meta = match config.model.meta.as_str() {
         "none" => None,
@@ -186,6 +219,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
     notices.extend(meta.as_ref().and_then(|meta| meta.notice(&model)));
+    let captures: Vec<PathBuf> = capture.files.iter().map(|file| file.path.clone()).collect();
+    let disturbances = disturbances(options);
     let options_of_groups = AssemblyOptions {
         meta: meta.as_ref(),
         watch: None,
@@ -193,6 +228,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         record: options.record.as_deref(),
         cold_delay: options.cold_delay,
         back_pressure: BackPressure::Lossless,
+        follow: followed.as_ref().map(|(recovery, path)| (recovery, *path)),
+        input: SessionInput { captures: &captures, limit, disturbances: &disturbances },
     };
     if config.topology.lock_memory {
         lock_memory()?;
@@ -214,19 +251,19 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let wire = match (&options.over, &mut driver) {
         (Some(over), Driver::Fused(fused)) => {
             let instruments = capture.instruments.clone();
-            let limit = options.limit.unwrap_or(u64::MAX);
+            let limit = limit.unwrap_or(u64::MAX);
             let run = play_over(over, capture, limit, fused, &instruments, &mut counted, &mut quarantine, progress)?;
             capture = run.0;
             Some(run.1)
         }
         (_, driver) => {
             let mut replaying = Replaying { driver, counted: &mut counted, quarantine: &mut quarantine, options };
-            (counted.lines, _) = capture.read(options.limit, progress, &mut replaying);
+            (counted.lines, _) = capture.read(limit, progress, &mut replaying);
             None
         }
     };
     progress(Progress::of(&capture, counted.lines));
-    let (ingest, trade) = driver.finish()?;
+    let (ingest, mut trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
     drop(hot);
     counted.malformed += ingest.end_errors().len() as u64;
@@ -238,7 +275,14 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         ));
     }
 
-    let trade_error = trade.error();
+    let journal = trade.close_journal()?;
+    if let (Some((_, path)), Some(difference)) = (&followed, trade.difference()) {
+        return Err(SessionError::Different { path: path.to_path_buf(), difference: Box::new(difference.clone()) });
+    }
+    let trade_error = trade.error().filter(|error| *error != TradeError::JournalEnded);
+    if let Some((recovery, path)) = &followed {
+        notices.push(note_followed(recovery, path, trade.records_followed()));
+    }
     let mut report = report(options, &capture, &ingest, &trade, &counted, engine, wall_s);
     report.wire = wire;
     report.model_sha256 = model.directory().map(|model| model.manifest.model.sha256.clone());
@@ -251,9 +295,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
-    if let Some(journal) = trade.journal() {
-        journal.sync()?;
-    }
+    report.journal = journal.map(JournalReport::from);
     // Dropping the hot side's ends lets the cold path finish.
     let series = trade.into_observer();
     drop(quarantine);
@@ -292,6 +334,14 @@ fn play_over(
     Ok((run.capture, run.report))
 }
 
+/// What is done to the messages on the way, in words: with the same a session can happen again.
+fn disturbances(options: &ReplayOptions) -> String {
+    let faults = options.over.filter(|over| over.loss > 0.0 || over.reorder > 0.0);
+    let faults = faults.map(|WireOptions { loss, reorder, seed, .. }| format!("{loss} lost, {reorder} overtaken, seed {seed}"));
+    let resyncs = options.resyncs.iter().map(|resync| format!("book {} dropped after {}", resync.instrument.0, resync.after_lines));
+    faults.into_iter().chain(resyncs).collect::<Vec<_>>().join("; ")
+}
+
 /// The sources of a capture as sockets give them: of captured packets the payloads of their datagrams.
 fn datagram_sources(capture: &Capture) -> Vec<Source> {
     let mut sources = capture.sources();
@@ -306,7 +356,7 @@ fn datagram_sources(capture: &Capture) -> Vec<Source> {
 /// The chosen topology over the groups of a replay.
 enum Driver {
     Fused(Box<ReplayFused>),
-    Split(Box<Split<ReplayStrategy, WiredVenue<SimulatedVenue>, Series>>),
+    Split(Box<Split<ReplayStrategy, WiredVenue<ReplayVenue>, Series>>),
 }
 
 impl Driver {
@@ -332,6 +382,14 @@ impl Driver {
         match self {
             Driver::Fused(fused) => fused.resync(instrument),
             Driver::Split(split) => split.resync(instrument),
+        }
+    }
+
+    /// Now, which is between two messages.
+    fn by_hand(&mut self, what: &ByHand) {
+        match self {
+            Driver::Fused(fused) => fused.by_hand(fused.ingest().now(), what),
+            Driver::Split(split) => split.by_hand(split.ingest().now(), what),
         }
     }
 
@@ -372,6 +430,10 @@ impl CaptureReader for Replaying<'_> {
     fn is_done(&mut self, records: u64) -> bool {
         for resync in self.options.resyncs.iter().filter(|resync| resync.after_lines == records) {
             self.driver.resync(resync.instrument);
+        }
+        let is_following = self.options.journal.is_some();
+        for done in self.options.by_hand.iter().filter(|done| !is_following && done.after_lines == records) {
+            self.driver.by_hand(&done.what);
         }
         self.driver.has_stopped()
     }
@@ -422,6 +484,17 @@ impl Counted {
         self.told.sort_by_key(|(place, _)| (place.file, place.line));
         self.told.truncate(TOLD_MAX as usize);
     }
+}
+
+/// What following a journal came to, where nothing differed.
+fn note_followed(recovery: &Recovery, path: &Path, made: u64) -> String {
+    let end = match (&recovery.damage, recovery.is_closed) {
+        _ if made < recovery.records => "what stopped the session follows".into(),
+        (Some(damage), _) => format!("it is damaged there ({damage})"),
+        (None, true) => "the end of the session".into(),
+        (None, false) => "the session was cut off there".into(),
+    };
+    format!("journal {}: each of {made} records was made again, the same to the byte; {end}", path.display())
 }
 
 fn note_instruments(capture: &Capture, notices: &mut Vec<String>) {
@@ -499,6 +572,7 @@ fn report(
         time_reversals: ingested.time_reversals,
         regimes: BTreeMap::new(),
         wire: None,
+        journal: None,
         trading_state: match trade.trading_state() {
             TradingState::Active => "active",
             TradingState::Reducing => "reducing",

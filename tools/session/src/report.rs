@@ -3,6 +3,7 @@
 use crate::meta::MetaDirectory;
 use crate::wire::WireReport;
 use chronos_pipeline::decision::MetaCounters;
+use chronos_pipeline::journal::JournalSummary;
 use chronos_pipeline::latency::{Latencies, Stage};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -56,7 +57,7 @@ pub struct Report {
     pub fees_quote: f64,
     /// SHA-256 over the canonical bytes of every order and report.
     pub digest: String,
-    /// Decision ticks skipped because the trade group was behind; always 0 in a replay.
+    /// Decision ticks skipped because the trade group was behind; always 0 in a replay that follows no journal.
     pub frames_skipped: u64,
     /// What was dropped, by ring.
     pub dropped: BTreeMap<&'static str, u64>,
@@ -85,6 +86,8 @@ pub struct Report {
     /// Of a replay over sockets: what the sockets did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wire: Option<WireReport>,
+    /// The journal that was written; absent without one.
+    pub journal: Option<JournalReport>,
     /// What the user should know: degraded service, assumptions made, damage found.
     pub notices: Vec<String>,
 }
@@ -122,6 +125,42 @@ impl MetaReport {
             taken: counters.taken,
             filtered: counters.filtered,
             too_small: counters.too_small,
+        }
+    }
+}
+
+/// A journal, and what a power loss at the worst moment could have cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct JournalReport {
+    /// Its folder.
+    pub path: String,
+    /// Records in it.
+    pub records: u64,
+    /// Segments it fills.
+    pub segments: u32,
+    /// Bytes it takes.
+    pub bytes: u64,
+    /// Most records that were appended and not yet on the disk.
+    pub unsynced_records_max: u64,
+    /// The same in bytes.
+    pub unsynced_bytes_max: u64,
+    /// Times it was synced.
+    pub syncs: u64,
+    /// The longest of them, in nanoseconds.
+    pub sync_ns_max: u64,
+}
+
+impl From<JournalSummary> for JournalReport {
+    fn from(summary: JournalSummary) -> JournalReport {
+        JournalReport {
+            path: summary.folder.display().to_string(),
+            records: summary.records,
+            segments: summary.segments,
+            bytes: summary.bytes,
+            unsynced_records_max: summary.unsynced_records_max,
+            unsynced_bytes_max: summary.unsynced_bytes_max,
+            syncs: summary.syncs,
+            sync_ns_max: u64::try_from(summary.sync_max.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 }

@@ -97,15 +97,7 @@ impl Control {
     /// Reads [`Control::to_bytes`]; `None` where the bytes are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Control> {
         let [what, kind, low, high] = *<&[u8; CONTROL_BYTES]>::try_from(bytes).ok()?;
-        let number = u16::from_le_bytes([low, high]);
-        let scope = match kind {
-            0 if number == 0 => None,
-            1 => Some(Scope::Strategy(StrategyId(number))),
-            2 => Some(Scope::Instrument(InstrumentId(number))),
-            3 => Some(Scope::Venue(*Exchange::ALL.get(usize::from(number))?)),
-            _ => return None,
-        };
-        match (what, scope) {
+        match (what, Scope::of_code(kind, u16::from_le_bytes([low, high]))?) {
             (0, None) => Some(Control::Reduce),
             (1, None) => Some(Control::Halt),
             (2, None) => Some(Control::Resume),
@@ -125,6 +117,17 @@ impl Scope {
             Some(Scope::Instrument(id)) => (2, id.0),
             Some(Scope::Venue(venue)) => (3, venue as u16),
         }
+    }
+
+    /// Reads [`Scope::code`]; `None` where it is none.
+    pub(crate) fn of_code(kind: u8, number: u16) -> Option<Option<Scope>> {
+        Some(match kind {
+            0 if number == 0 => None,
+            1 => Some(Scope::Strategy(StrategyId(number))),
+            2 => Some(Scope::Instrument(InstrumentId(number))),
+            3 => Some(Scope::Venue(*Exchange::ALL.get(usize::from(number))?)),
+            _ => return None,
+        })
     }
 }
 

@@ -197,25 +197,55 @@ impl Default for RiskLimits {
 /// `usize` is no limit.
 pub const RATE_MAX: usize = 4_096;
 
-/// A field as a number, so that blocks can be compared and hashed.
+/// A field as a number, so that blocks can be compared, hashed and journaled.
 trait AsNumber: Copy {
     fn number(self) -> i128;
+    /// `None` where the number is out of range.
+    fn of(number: i128) -> Option<Self>;
 }
 
 macro_rules! as_number {
-    ($($kind:ty),+) => { $(impl AsNumber for $kind { fn number(self) -> i128 { self as i128 } })+ };
+    ($($kind:ty),+) => {
+        $(impl AsNumber for $kind {
+            fn number(self) -> i128 {
+                self as i128
+            }
+
+            fn of(number: i128) -> Option<$kind> {
+                <$kind>::try_from(number).ok()
+            }
+        })+
+    };
 }
-as_number!(i64, i128, usize, u32, bool);
+as_number!(i64, i128, usize, u32);
+
+impl AsNumber for bool {
+    fn number(self) -> i128 {
+        i128::from(self)
+    }
+
+    fn of(number: i128) -> Option<bool> {
+        [false, true].into_iter().find(|known| known.number() == number)
+    }
+}
 
 impl AsNumber for Price {
     fn number(self) -> i128 {
-        i128::from(self.0)
+        self.0.number()
+    }
+
+    fn of(number: i128) -> Option<Price> {
+        AsNumber::of(number).map(Price)
     }
 }
 
 impl AsNumber for Qty {
     fn number(self) -> i128 {
-        i128::from(self.0)
+        self.0.number()
+    }
+
+    fn of(number: i128) -> Option<Qty> {
+        AsNumber::of(number).map(Qty)
     }
 }
 
@@ -229,6 +259,16 @@ macro_rules! fields {
             fn numbers(&self) -> [i128; $block::FIELDS.len()] {
                 let $block { $($name,)+ $($rest: _)? } = *self;
                 [$($name.number(),)+]
+            }
+
+            /// Sets a field by its place; `None` where there is none, or the number is none of its kind.
+            fn set_number(&mut self, field: usize, number: i128) -> Option<()> {
+                let mut places = 0..;
+                $(if places.next() == Some(field) {
+                    self.$name = AsNumber::of(number)?;
+                    return Some(());
+                })+
+                None
             }
         }
     };
@@ -293,6 +333,25 @@ impl RiskLimits {
         let instruments = self.instruments.iter().zip(new.instruments).enumerate();
         whole.chain(instruments.flat_map(|(place, (old, new))| differences(old.numbers(), new.numbers(), Some(place as u16))))
     }
+
+    /// This block with changes made; `None` where one of them names no field, or a value that is none.
+    pub fn with_changes(&self, changes: impl IntoIterator<Item = LimitChange>) -> Option<RiskLimits> {
+        let mut limits = *self;
+        for change in changes {
+            let field = usize::from(change.field);
+            match change.instrument {
+                None => limits.set_number(field, change.new)?,
+                Some(id) => limits.instruments.get_mut(usize::from(id))?.set_number(field, change.new)?,
+            }
+        }
+        Some(limits)
+    }
+
+    /// This block on the way to `new`: with as many of the changes, in order, as one record holds.
+    pub(crate) fn step_towards(&self, new: &RiskLimits) -> RiskLimits {
+        // Every change between two blocks can be made.
+        self.with_changes(self.changes(new).take(CHANGE_FIELDS_MAX)).unwrap_or(*new)
+    }
 }
 
 fn differences<const N: usize>(old: [i128; N], new: [i128; N], instrument: Option<u16>) -> impl Iterator<Item = LimitChange> {
@@ -312,9 +371,10 @@ const CHANGE_FIELD: usize = 40;
 /// Most fields that one record holds.
 const CHANGE_FIELDS_MAX: usize = 100;
 /// Longest [`LimitsRecord`].
-const CHANGE_BYTES_MAX: usize = CHANGE_HEADER + CHANGE_FIELDS_MAX * CHANGE_FIELD;
+pub(crate) const CHANGE_BYTES_MAX: usize = CHANGE_HEADER + CHANGE_FIELDS_MAX * CHANGE_FIELD;
 
-/// A change of limits as the journal holds it.
+/// A change of limits as the journal holds it. A change of more than 100 fields is journaled as several, see
+/// [`Trade::set_limits`](crate::topology::Trade::set_limits).
 ///
 /// Layout, little-endian: hash of the old block 32 bytes, of the new one 32, number of changed fields u32, 4 zero bytes, then for
 /// each of the first 100: field u16, instrument u16 (0xffff where it is nobody's own), 4 zero bytes, old i128, new i128.
@@ -350,9 +410,24 @@ impl LimitsRecord {
         &self.bytes[..self.len]
     }
 
-    /// The changed fields in a payload, for those who read a journal.
-    pub fn changes_in(payload: &[u8]) -> impl Iterator<Item = LimitChange> + '_ {
-        payload.get(CHANGE_HEADER..).unwrap_or_default().chunks_exact(CHANGE_FIELD).map(|field| {
+    /// Reads a record; `None` where the bytes are none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<LimitsRecord> {
+        let count = bytes.get(64..CHANGE_HEADER)?;
+        let count = u32::from_le_bytes(*count.first_chunk()?) as usize;
+        let len = bytes.len();
+        let mut record = LimitsRecord { bytes: [0; CHANGE_BYTES_MAX], len };
+        record.bytes.get_mut(..len)?.copy_from_slice(bytes);
+        (len == CHANGE_HEADER + count.min(CHANGE_FIELDS_MAX) * CHANGE_FIELD).then_some(record)
+    }
+
+    /// Hash of the block before the change, and of the one after it.
+    pub fn hashes(&self) -> [[u8; 32]; 2] {
+        [0, 32].map(|from| std::array::from_fn(|at| self.bytes[from + at]))
+    }
+
+    /// The changed fields, in order.
+    pub fn changes(&self) -> impl Iterator<Item = LimitChange> + '_ {
+        self.as_bytes()[CHANGE_HEADER..].chunks_exact(CHANGE_FIELD).map(|field| {
             let short = |at: usize| u16::from_le_bytes([field[at], field[at + 1]]);
             let long = |at: usize| i128::from_le_bytes(std::array::from_fn(|index| field[at + index]));
             LimitChange { field: short(0), instrument: Some(short(2)).filter(|id| *id != u16::MAX), old: long(8), new: long(24) }
@@ -382,21 +457,41 @@ mod tests {
         ];
         assert_eq!(told, expected);
         let record = LimitsRecord::of(&old, &new);
-        assert_eq!(record.as_bytes()[..32], old.hash());
-        assert_eq!(record.as_bytes()[32..64], new.hash());
-        assert!(LimitsRecord::changes_in(record.as_bytes()).eq(old.changes(&new)));
+        assert_eq!(record.hashes(), [old.hash(), new.hash()]);
+        let changes: Vec<LimitChange> = record.changes().collect();
+        assert_eq!(changes, old.changes(&new).collect::<Vec<_>>());
+        assert_eq!(old.with_changes(changes), Some(new));
         assert_eq!(LimitsRecord::of(&old, &old).as_bytes().len(), CHANGE_HEADER);
+        assert_eq!(LimitsRecord::from_bytes(record.as_bytes()), Some(record));
+        assert_eq!(LimitsRecord::from_bytes(&record.as_bytes()[..record.len - 1]), None);
+        assert_eq!(LimitsRecord::from_bytes(&[0xff; 5_000]), None);
     }
 
     #[test]
-    fn more_changes_than_a_record_holds_are_counted() {
+    fn every_field_is_set_by_its_number_and_no_other_value_is_taken() {
         let old = RiskLimits::default();
-        let mut new = old;
-        for limits in &mut new.instruments {
-            (limits.is_spot, limits.is_restricted) = (true, true);
+        for field in 0..RiskLimits::FIELDS.len() as u16 {
+            let change = |new| [LimitChange { field, instrument: None, old: 0, new }];
+            let new = [0, 1].map(|new| old.with_changes(change(new)).expect("of every kind"));
+            let told: Vec<LimitChange> = new[0].changes(&new[1]).collect();
+            assert_eq!(told, change(1), "{}", RiskLimits::FIELDS[usize::from(field)]);
         }
-        let record = LimitsRecord::of(&old, &new);
-        assert_eq!(record.as_bytes()[64..68], 128u32.to_le_bytes());
-        assert_eq!(LimitsRecord::changes_in(record.as_bytes()).count(), CHANGE_FIELDS_MAX);
+        for (field, instrument, new) in [(999, None, 0), (0, Some(64), 0), (99, Some(0), 0), (0, None, i128::MAX), (5, Some(0), 2)]
+        {
+            assert_eq!(old.with_changes([LimitChange { field, instrument, old: 0, new }]), None);
+        }
+    }
+
+    #[test]
+    fn more_changes_than_a_record_holds_are_made_in_steps() {
+        let old = RiskLimits::default();
+        let mut new = RiskLimits { collar_bps: 7, ..old };
+        for limits in &mut new.instruments {
+            (limits.is_spot, limits.is_restricted) = (!limits.is_spot, !limits.is_restricted);
+        }
+        let step = old.step_towards(&new);
+        assert_eq!((old.changes(&step).count(), step.changes(&new).count()), (CHANGE_FIELDS_MAX, 29));
+        assert!(old.changes(&step).eq(old.changes(&new).take(CHANGE_FIELDS_MAX)));
+        assert_eq!(step.step_towards(&new), new);
     }
 }

@@ -30,6 +30,7 @@ mod windows;
 pub use breaker::BreakerState;
 pub use checks::{FailedChecks, RiskCheck};
 pub use executions::FILLS_MAX;
+pub(crate) use limits::CHANGE_BYTES_MAX;
 pub use limits::{InstrumentLimits, LimitChange, LimitsRecord, RATE_MAX, RiskLimits};
 pub use line::DUPLICATES_KEPT;
 pub use losses::CDAR_SAMPLES;

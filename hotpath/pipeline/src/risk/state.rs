@@ -88,6 +88,20 @@ impl StateChange {
         bytes[8..16].copy_from_slice(&self.until.0.to_le_bytes());
         bytes
     }
+
+    /// Reads [`StateChange::to_bytes`]; `None` where the bytes are none.
+    pub fn from_bytes(bytes: &[u8; STATE_BYTES]) -> Option<StateChange> {
+        let [state, cause, origin, value, kind, 0, low, high, rest @ ..] = *bytes else { return None };
+        let [until @ .., 0, 0, 0, 0, 0, 0, 0, 0] = rest else { return None };
+        Some(StateChange {
+            state: *[TradingState::Active, TradingState::Reducing, TradingState::Halted].get(usize::from(state))?,
+            cause: RiskCheck::from_code(cause)?,
+            origin: *[Origin::Limit, Origin::Hand, Origin::Model, Origin::Session].get(usize::from(origin))?,
+            value,
+            scope: Scope::of_code(kind, u16::from_le_bytes([low, high]))?,
+            until: Timestamp(i64::from_le_bytes(until)),
+        })
+    }
 }
 
 /// Room for changes that were not yet taken. One call makes only a few, and they are taken after each.
@@ -163,6 +177,14 @@ mod tests {
         let bytes = change.to_bytes();
         assert_eq!(bytes[..10], [0, 31, 0, 2, 3, 0, 4, 0, 2, 1]);
         assert!(bytes[10..].iter().all(|byte| *byte == 0));
+        assert_eq!(StateChange::from_bytes(&bytes), Some(change));
+        let whole = StateChange::whole(FailedChecks::of(RiskCheck::Loss), RiskCheck::Loss, Origin::Session, true);
+        assert_eq!(StateChange::from_bytes(&whole.to_bytes()), Some(whole));
+        for place in [0, 1, 2, 4, 5, 6, 23] {
+            let mut other = whole.to_bytes();
+            other[place] = 200;
+            assert_eq!(StateChange::from_bytes(&other), None, "byte {place}");
+        }
     }
 
     #[test]

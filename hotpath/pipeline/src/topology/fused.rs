@@ -1,6 +1,6 @@
 //! Both groups on the calling thread, each message to completion: the default.
 
-use super::{Crossing, Ingest, IngestError, Observer, Trade, TradeError};
+use super::{ByHand, Crossing, Ingest, IngestError, Observer, Trade, TradeError};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
@@ -69,15 +69,23 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         result
     }
 
+    /// Does what somebody wants done at `now`, between two messages, none of which may follow with an earlier time.
+    #[cold]
+    pub fn by_hand(&mut self, now: Timestamp, what: &ByHand) {
+        self.advance(now);
+        self.trade.by_hand(what);
+    }
+
     /// Third step: what may wait until the decision is made, see [`Trade::flush`].
     #[inline]
     pub fn flush(&mut self) {
         self.trade.flush();
     }
 
-    /// To be called while there is nothing to take, see [`Trade::idle`].
+    /// To be called while there is nothing to take, see [`Ingest::idle`] and [`Trade::idle`].
     #[inline]
     pub fn idle(&mut self) {
+        self.ingest.idle();
         self.trade.idle();
     }
 

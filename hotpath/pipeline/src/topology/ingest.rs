@@ -17,6 +17,7 @@ use chronos_market::{
     StaleReason, Timestamp,
 };
 use std::fmt;
+use std::hint::black_box;
 use std::num::NonZeroU32;
 
 /// What the ingest group is made from.
@@ -112,6 +113,8 @@ pub struct Ingest {
     state: State,
     /// What could not be read of what decoders held at the end, and of which source.
     end_errors: Vec<(usize, IngestError)>,
+    /// Calls of [`Ingest::idle`].
+    idle: usize,
 }
 
 /// All but the decoders, which lend their messages while this changes.
@@ -173,6 +176,33 @@ impl Ingest {
                 latencies: Latencies::new(),
             },
             end_errors: Vec::new(),
+            idle: 0,
+        }
+    }
+
+    /// Keeps what the next message needs in the core's cache, a part with each call: for a thread that waits. Nothing is changed by it.
+    pub fn idle(&mut self) {
+        let (turn, part) = (self.idle / 3, self.idle % 3);
+        self.idle = self.idle.wrapping_add(1);
+        let market = turn % self.state.markets.len().max(1);
+        let Some(market) = self.state.markets.get_mut(market) else { return };
+        match part {
+            0 => {
+                let decoder = turn % self.decoders.len().max(1);
+                if let Some(decoder) = self.decoders.get_mut(decoder) {
+                    decoder.rehearse();
+                }
+            }
+            1 => {
+                let mut view = DepthView::default();
+                market.book.view(&mut view);
+                black_box(&view);
+            }
+            _ => {
+                let mut row = [0.0; FEATURES_MAX];
+                market.features.write(self.state.now, &mut row);
+                black_box(&row);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ mod split;
 mod trade;
 mod waiting;
 
-pub use back_pressure::{BackPressure, Reapplied, SkippedFrame};
+pub use back_pressure::BackPressure;
 pub use cold_link::ColdLink;
 pub use fused::Fused;
 pub use hot_thread::{Entered, HostError, HotThread, available_cores, lock_memory, pin_current_thread};
@@ -24,8 +24,20 @@ pub use split::{Split, SplitError};
 pub use trade::{Observer, Trade, TradeConfig, TradeCounters, TradeError, WindowSchedule};
 pub use waiting::{SLEEP_US_MAX, SLEEP_US_MIN, SPINS, Waiting, YIELDS};
 
+use crate::decision::Control;
+use crate::risk::RiskLimits;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, MarketEvent};
+
+/// What somebody does to the system, by hand. It is journaled, and done again where a replay follows the journal.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "self-contained, so that a trade thread it crosses to frees nothing")]
+pub enum ByHand {
+    /// An order to the system, see [`Trade::control`].
+    Control(Control),
+    /// Other limits, see [`Trade::set_limits`].
+    Limits(RiskLimits),
+}
 
 /// What `ingest` hands on, in order.
 pub trait Crossing {

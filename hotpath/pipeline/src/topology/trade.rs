@@ -2,11 +2,15 @@
 
 use super::cold_link::Sent;
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ColdLink, Reapplied, SkippedFrame};
+use super::{BackPressure, ByHand, ColdLink};
 use crate::account::{Account, OpenOrder};
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
-use crate::journal::{MappedJournal, RecordKind};
+use crate::journal::content::{control_bytes, limits_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
+use crate::journal::{
+    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand, RecordKind,
+    SessionEnd, UnsentReason,
+};
 use crate::latency::{Latencies, Stage};
 use crate::predictor::Predictor;
 use crate::risk::{FailedChecks, Origin, Risk, RiskCheck, RiskLimits, TradingState};
@@ -99,17 +103,36 @@ pub enum TradeError {
     ColdPathLost,
     /// The cold path sent a block for another window than the one due.
     WrongBlock,
-    /// The journal is full: no order may leave unjournaled, so trading was halted.
-    JournalFull,
+    /// A record could not be journaled: no order may leave unjournaled, so trading was halted.
+    Journal(AppendError),
+    /// The replay made something else than the journal it follows holds.
+    Different,
+    /// The journal that the replay follows ends here, and the session did not.
+    JournalEnded,
+}
+
+impl TradeError {
+    /// A number an error, for records: stable, never reused.
+    pub fn code(self) -> u8 {
+        match self {
+            TradeError::ColdPathLost => 1,
+            TradeError::WrongBlock => 2,
+            TradeError::Journal(_) => 3,
+            TradeError::Different => 4,
+            TradeError::JournalEnded => 5,
+        }
+    }
 }
 
 impl fmt::Display for TradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TradeError::ColdPathLost => "the cold path stopped while parameters were due from it",
-            TradeError::WrongBlock => "the cold path sent parameters for another window than the one due",
-            TradeError::JournalFull => "the journal segment is full and trading was halted; raise `journal.segment_mib`",
-        })
+        match self {
+            TradeError::ColdPathLost => f.write_str("the cold path stopped while parameters were due from it"),
+            TradeError::WrongBlock => f.write_str("the cold path sent parameters for another window than the one due"),
+            TradeError::Journal(error) => write!(f, "trading was halted: {error}"),
+            TradeError::Different => f.write_str("the replay differs from the journal it follows"),
+            TradeError::JournalEnded => f.write_str("the journal ends before the session"),
+        }
     }
 }
 
@@ -126,7 +149,12 @@ pub struct Trade<S, V, O> {
     account: Account,
     risk: Risk,
     config: TradeConfig,
-    journal: Option<MappedJournal>,
+    journal: Option<Journal>,
+    /// The journal that a replay follows.
+    follower: Option<Box<JournalFollower>>,
+    /// Number of what was taken in last: events, frames, reports, timers, window ends, parameters and what is done by hand. A
+    /// skipped frame is not taken in.
+    entry: u64,
     cold: ColdLink,
     parameters: Box<ParameterBlock>,
     now: Timestamp,
@@ -135,8 +163,6 @@ pub struct Trade<S, V, O> {
     /// Index of the window that has samples and has not ended.
     open_window: Option<i64>,
     ended_windows: VecDeque<Window>,
-    /// What the live session that this one replays left out or did late.
-    reapplied: Option<Reapplied>,
     /// Logical time of skipped ticks that each instrument's model has still to be told, in nanoseconds.
     skipped_ns: Vec<i64>,
     deferred: Vec<MarketEvent>,
@@ -160,7 +186,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         strategy: S,
         venue: V,
         predictors: Vec<Predictor>,
-        journal: Option<MappedJournal>,
+        journal: Option<Journal>,
         cold: ColdLink,
         observer: O,
     ) -> Trade<S, V, O> {
@@ -176,6 +202,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             risk: Risk::new(&config.limits, instruments),
             config,
             journal,
+            follower: None,
+            entry: 0,
             cold,
             parameters: Box::new(ParameterBlock::initial()),
             now: Timestamp::MIN,
@@ -183,7 +211,6 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             timers: Vec::with_capacity(TIMERS_MAX),
             open_window: None,
             ended_windows: VecDeque::with_capacity(WINDOWS_MAX),
-            reapplied: None,
             skipped_ns: vec![0; instruments.len()],
             deferred: Vec::with_capacity(DEFERRED_MAX),
             observed: None,
@@ -198,9 +225,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
-    /// Makes this a replay of a live session: what that one left out is left out again, and what it did late is done then.
-    pub fn reapply(&mut self, reapplied: Reapplied) {
-        self.reapplied = Some(reapplied);
+    /// Follows the journal of an earlier session from here on, which must be the beginning: with the same captures and a
+    /// [`JournaledVenue`](crate::journal::JournaledVenue), every record is then made again, and [`Trade::difference`] tells the
+    /// first that is not. What that session left out is left out, what it did late is done then, and nothing else is: this one is
+    /// lossless. To be called before anything is taken in.
+    pub fn follow(&mut self, journal: JournalFollower) {
+        self.follower = Some(Box::new(journal));
+        self.config.back_pressure = BackPressure::Lossless;
     }
 
     /// What a full ring does.
@@ -217,15 +248,19 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     }
 
     /// Moves logical time to `until`: everything due at or before it happens now, in order of `(due, rank)`, rank being reports,
-    /// then timers, then parameters.
+    /// then timers, then parameters. A driver may do so while nothing comes, as long as no event follows with an earlier time.
     #[inline]
     pub fn advance(&mut self, until: Timestamp) {
         if until <= self.now {
+            while self.take_journaled_hand(self.now) {}
             return;
         }
         self.flush();
         while self.error.is_none() {
-            let venue = self.venue.next_due().unwrap_or(Timestamp::MAX);
+            if self.take_journaled_hand(until) {
+                continue;
+            }
+            let venue = self.report_due();
             let timer = self.timers.first().map_or(Timestamp::MAX, |timer| timer.0);
             let window_end = self.open_window_end().unwrap_or(Timestamp::MAX);
             let parameters = self.parameters_due();
@@ -256,6 +291,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     pub fn on_event(&mut self, event: &MarketEvent) {
         self.advance(Timestamp(event.recv_ns));
+        self.entry += 1;
         self.risk.on_event(self.now, event);
         match event.kind {
             EventKind::BookSynced => self.on_book_state(event.instrument, BookState::Synced),
@@ -276,9 +312,11 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     /// Takes a decision tick that began at `started`.
     #[inline]
     pub fn on_frame(&mut self, frame: &Frame, started: Started) {
-        if self.reapplied.as_mut().is_some_and(|reapplied| reapplied.skips(frame)) {
+        self.advance(Timestamp(frame.recv_ns));
+        if self.follower.as_ref().is_some_and(|journal| journal.skips(frame)) {
             return self.skip_frame(frame);
         }
+        self.entry += 1;
         let later;
         let frame = match self.take_skipped_ns(frame) {
             0 => frame,
@@ -287,7 +325,6 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                 &later
             }
         };
-        self.advance(Timestamp(frame.recv_ns));
         if self.observed.is_some() {
             self.observe();
         }
@@ -344,7 +381,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if let Some(ns) = self.skipped_ns.get_mut(frame.instrument.index()) {
             *ns = skipped_ns.saturating_add(frame.elapsed_ns);
         }
-        self.journal_record(RecordKind::Skip, self.now.0, &SkippedFrame::of(frame).to_bytes());
+        self.journal_record(RecordKind::Skip, self.now.0, &skip_bytes(frame.seq, frame.instrument));
     }
 
     /// Keeps the models in the core's cache, a part with each call: for a thread that waits. (A step whose weights another process
@@ -381,20 +418,44 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.flush();
     }
 
+    /// Does what somebody wants done, between two events.
+    #[cold]
+    pub fn by_hand(&mut self, what: &ByHand) {
+        match what {
+            ByHand::Control(control) => self.control(*control),
+            ByHand::Limits(limits) => self.set_limits(limits),
+        }
+    }
+
     /// Gives an order to the system, by hand.
+    #[cold]
     pub fn control(&mut self, control: Control) {
-        self.journal_record(RecordKind::Control, self.now.0, &control.to_bytes());
+        self.entry += 1;
+        if !self.journal_record(RecordKind::Control, self.now.0, &control_bytes(control, self.entry)) {
+            // Halted by that, and not to be resumed.
+            return;
+        }
         self.risk.control(control);
         self.note_changes();
         self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
         self.route();
     }
 
-    /// Replaces the limits, between two events; what changes is journaled first.
+    /// Replaces the limits, between two events; what changes is journaled with it, in as many records as that takes, each a change of
+    /// its own.
+    #[cold]
     pub fn set_limits(&mut self, limits: &RiskLimits) {
-        let record = self.risk.set_limits(limits);
-        self.journal_record(RecordKind::Limits, self.now.0, record.as_bytes());
-        self.note_changes();
+        loop {
+            let step = self.risk.limits().step_towards(limits);
+            let record = self.risk.set_limits(&step);
+            self.entry += 1;
+            let (bytes, length) = limits_bytes(&record, self.entry);
+            let is_journaled = self.journal_record(RecordKind::Limits, self.now.0, &bytes[..length]);
+            self.note_changes();
+            if step == *limits || !is_journaled {
+                return;
+            }
+        }
     }
 
     /// What stopped the session, if anything did.
@@ -406,6 +467,35 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     /// SHA-256 over the canonical bytes of every order and report, in lower-case hex.
     pub fn digest(&self) -> String {
         self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Journals the end of the session and closes the journal; `None` where there is none. To be called after
+    /// [`Trade::finish`], and nothing may be taken in after it.
+    ///
+    /// # Errors
+    /// [`JournalError`] of anything that went wrong since the journal was made.
+    pub fn close_journal(&mut self) -> Result<Option<JournalSummary>, JournalError> {
+        let end = SessionEnd {
+            digest: self.digest.clone().finalize().into(),
+            orders: self.counters.orders,
+            cancels: self.counters.cancels,
+            fills: self.account.fills(),
+            entries: self.entry,
+            error: self.error.map_or(0, TradeError::code),
+        };
+        let is_written = self.journal_record(RecordKind::SessionEnd, self.now.0, &end.to_bytes());
+        // Without its end it stays as long as it is, so that it cannot be taken for a whole one that was cut.
+        self.journal.take().map(|journal| if is_written { journal.close() } else { journal.leave() }).transpose()
+    }
+
+    /// Where the replay and the journal it follows first differ; `None` where they do not.
+    pub fn difference(&self) -> Option<&Difference> {
+        self.follower.as_ref().and_then(|journal| journal.difference())
+    }
+
+    /// Records of the journal that is followed which were made again, those of the session's beginning among them.
+    pub fn records_followed(&self) -> u64 {
+        self.follower.as_ref().map_or(0, |journal| journal.records_made())
     }
 
     /// The counts so far.
@@ -443,9 +533,9 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         &self.account
     }
 
-    /// The journal, where there is one.
-    pub fn journal(&self) -> Option<&MappedJournal> {
-        self.journal.as_ref()
+    /// The limits in force.
+    pub fn limits(&self) -> &RiskLimits {
+        self.risk.limits()
     }
 
     /// What was measured so far.
@@ -493,13 +583,52 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if frame.elapsed_ns == 0 { 0 } else { skipped }
     }
 
+    /// When the venue has something to do or to report.
+    #[inline]
+    fn report_due(&self) -> Timestamp {
+        let due = match &self.follower {
+            None => self.venue.next_due(),
+            Some(journal) => journal.report_due(self.entry + 1),
+        };
+        due.unwrap_or(Timestamp::MAX)
+    }
+
+    /// Does by hand what the journal has here, if it has that by `until`.
+    #[inline]
+    fn take_journaled_hand(&mut self, until: Timestamp) -> bool {
+        let Some(journal) = self.follower.as_ref().filter(|_| self.error.is_none()) else { return false };
+        let Some((at, order)) = journal.hand_due(self.entry + 1, until) else { return false };
+        self.now = self.now.max(at);
+        match order {
+            JournaledHand::Control(control) => self.control(control),
+            JournaledHand::Limits(changes) => match self.risk.limits().with_changes(changes) {
+                Some(limits) => self.set_limits(&limits),
+                None => self.miss_journaled(),
+            },
+        }
+        true
+    }
+
+    /// What the journal has here cannot be done again.
+    #[cold]
+    fn miss_journaled(&mut self) {
+        if let Some(journal) = &mut self.follower {
+            journal.missed();
+        }
+        self.stop(TradeError::Different);
+    }
+
     fn take_reports(&mut self, until: Timestamp) {
         self.reports.clear();
         self.venue.poll(until, &mut self.reports);
+        if self.follower.is_some() && self.reports.as_slice().is_empty() {
+            self.miss_journaled();
+        }
         for place in 0..self.reports.as_slice().len() {
             let report = self.reports.as_slice()[place];
             let bytes = canonical_report(&report);
-            self.journal_record(RecordKind::Report, report.recv.0, &bytes);
+            self.entry += 1;
+            self.journal_record(RecordKind::Report, self.now.0, &report_bytes(&bytes, self.entry));
             self.digest.update(bytes);
             if self.risk.is_news(self.now, &report) {
                 let closed = self.account.on_report(&report);
@@ -516,6 +645,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
 
     fn fire_timer(&mut self) {
         let (_, id) = self.timers.remove(0);
+        self.entry += 1;
         self.journal_record(RecordKind::Timer, self.now.0, &id.0.to_le_bytes());
         self.strategy.on_input(self.now, Input::Timer(id), &self.account.view(), &mut self.out);
         self.route();
@@ -529,6 +659,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     fn end_window(&mut self) {
         let Some(end) = self.open_window_end() else { return };
         let Some(index) = self.open_window.take() else { return };
+        self.entry += 1;
         let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
         let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
         // A replay has as many as it takes: it may be one of a session whose blocks were late.
@@ -543,10 +674,14 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[inline]
     fn parameters_due(&self) -> Timestamp {
         let Some(window) = self.ended_windows.front() else { return Timestamp::MAX };
-        match (self.config.back_pressure, &self.reapplied) {
-            (BackPressure::Live, _) if window.effective <= self.now || self.cold.blocks.is_empty() => Timestamp::MAX,
+        match &self.follower {
             // The time of one that never took effect is when there is nothing to wait for any more.
-            (BackPressure::Lossless, Some(reapplied)) => reapplied.parameters_at(window.index).unwrap_or(window.effective),
+            Some(journal) if journal.takes(window) => journal.parameters_due().unwrap_or(Timestamp::MAX),
+            None if self.config.back_pressure == BackPressure::Live
+                && (window.effective <= self.now || self.cold.blocks.is_empty()) =>
+            {
+                Timestamp::MAX
+            }
             _ => window.effective,
         }
     }
@@ -586,21 +721,16 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             self.stop(TradeError::WrongBlock);
             return;
         }
-        if let Some(reapplied) = &mut self.reapplied {
-            if reapplied.parameters_at(window.index).is_none() {
-                let _ = self.cold.retired.push(block);
-                return;
-            }
-            reapplied.parameters_taken();
+        if self.follower.as_ref().is_some_and(|journal| !journal.takes(&window)) {
+            let _ = self.cold.retired.push(block);
+            return;
         }
         let retired = std::mem::replace(&mut self.parameters, block);
         // The ring back has room for every block there is; one lost with the cold path is freed here, after the session.
         let _ = self.cold.retired.push(retired);
         self.counters.parameters += 1;
-        let mut payload = [0; 17];
-        payload[..8].copy_from_slice(&window.index.to_le_bytes());
-        payload[8..16].copy_from_slice(&window.effective.0.to_le_bytes());
-        payload[16] = self.parameters.regime as u8;
+        self.entry += 1;
+        let payload = parameters_bytes(&self.parameters);
         self.journal_record(RecordKind::Parameters, self.now.0, &payload);
         self.strategy.on_input(self.now, Input::Parameters(&self.parameters), &self.account.view(), &mut self.out);
         self.route();
@@ -681,8 +811,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             .get(id.index())
             .is_some_and(|instrument| encode_order(command, instrument, &mut self.order_bytes).is_ok());
         self.latencies.record(Stage::Risk, self.stopwatch.elapsed_ns(begun));
-        if !is_encoded || self.venue.submit(self.now, command).is_err() {
+        let refused = match is_encoded {
+            true => self.venue.submit(self.now, command).err().map(UnsentReason::Submit),
+            false => Some(UnsentReason::Encode),
+        };
+        if let Some(reason) = refused {
             self.counters.submit_errors += 1;
+            self.journal_record(RecordKind::Unsent, self.now.0, &unsent_bytes(command, reason));
             self.risk.on_submit_error(self.now, id);
             self.note_changes();
             return false;
@@ -701,15 +836,36 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         }
     }
 
-    /// `false` where there is a journal and it did not take the record; trading is halted then.
+    /// `false` where there is a journal and it did not take the record, or where it is not the record of the journal that is
+    /// followed; trading is halted then.
     #[inline]
     fn journal_record(&mut self, kind: RecordKind, recv_ns: i64, payload: &[u8]) -> bool {
-        let Some(journal) = &mut self.journal else { return true };
-        let is_written = journal.append(kind, recv_ns, payload).is_ok();
-        if !is_written {
-            self.stop(TradeError::JournalFull);
+        if self.follower.is_some() && !self.is_journaled(kind, recv_ns, payload) {
+            return false;
         }
-        is_written
+        let Some(journal) = &mut self.journal else { return true };
+        match journal.append(kind, recv_ns, payload) {
+            Ok(()) => true,
+            Err(error) => {
+                self.stop(TradeError::Journal(error));
+                false
+            }
+        }
+    }
+
+    /// Whether the journal that is followed has this record here.
+    #[cold]
+    fn is_journaled(&mut self, kind: RecordKind, recv_ns: i64, payload: &[u8]) -> bool {
+        let comparison = self.follower.as_mut().map(|journal| journal.compare(kind, recv_ns, payload));
+        match comparison {
+            None | Some(Comparison::Same) => return true,
+            Some(Comparison::Different) => self.stop(TradeError::Different),
+            // No reason to halt: everything there is was done again.
+            Some(Comparison::AtEnd) => {
+                self.error.get_or_insert(TradeError::JournalEnded);
+            }
+        }
+        false
     }
 
     /// Journals what changed of the trading state, and cancels the orders that must not stay open then.

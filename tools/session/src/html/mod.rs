@@ -318,6 +318,7 @@ mod tests {
             ignored: 10_220,
             time_reversals: 0,
             regimes: BTreeMap::new(),
+            journal: None,
             trading_state: "active",
             wire: None,
             notices: vec!["model: untrained".into()],
