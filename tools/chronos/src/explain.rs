@@ -13,7 +13,7 @@ use chronos_research::meta::{
 use chronos_research::trees::FeatureContribution;
 use chronos_session::format::{clock_utc, count, date_utc, decimal};
 use chronos_session::meta::MetaDirectory;
-use chronos_session::order::{FoundOrder, find_order, parse_order_id};
+use chronos_session::order::{FindOrder, FoundOrder, find_order, parse_order_id};
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -26,14 +26,15 @@ use std::path::PathBuf;
   chronos meta train data/bets --threshold 0.5 --out models/meta
   chronos explain models/meta data/bets --html explanation.html
   chronos explain models/meta data/bets --top 3 --json
-  chronos explain models/meta market.gz --model none --order 1-1
+  chronos replay market.gz --model none --meta models/meta --record session
+  chronos explain models/meta market.gz --model none --order 1-1 --journal session
 
 Contributions are exact path-dependent TreeSHAP values of the margin, the log odds before calibration: with the expected margin they add up to
 it, and the difference is printed.
 
 With `--order` the paths are captures, and they are replayed up to that order: a replay is a function of its input, so with the options of
-the replay the order is from, its decision is had again to the bit. The probability is computed anew and compared with the one the hot path
-sized the order by.")]
+the replay the order is from, its decision is had again to the bit; with `--journal` that is checked. The probability is computed anew and
+compared with the one the hot path sized the order by.")]
 pub(crate) struct Arguments {
     /// Folder of the meta model
     #[arg(value_name = "MODEL_DIR")]
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// Explain this order of the replay of captures, as journal and records name it: `1-17`
     #[arg(long, value_name = "ID")]
     order: Option<String>,
+    /// Journal of the session the order is from: captures, configuration and models are compared with it, and every record up to the order
+    #[arg(long, value_name = "PATH", requires = "order")]
+    journal: Option<PathBuf>,
     /// Features told
     #[arg(long, value_name = "COUNT", default_value_t = 12)]
     top: usize,
@@ -164,7 +168,9 @@ fn explain_one(arguments: &Arguments, meta: &MetaDirectory, order: &str) -> Resu
     let id = parse_order_id(order)?;
     let config = arguments.session.config()?;
     let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-    let found = find_order(&arguments.paths, &config, meta, id, &mut |progress| {
+    let journal = arguments.journal.as_deref();
+    let find = FindOrder { id, paths: &arguments.paths, config: &config, meta, journal };
+    let found = find_order(&find, &mut |progress| {
         bar.set_length(progress.bytes_total);
         bar.set_position(progress.bytes_read);
         bar.set_message(format!("{} lines", progress.lines));
@@ -189,9 +195,10 @@ fn explain_one(arguments: &Arguments, meta: &MetaDirectory, order: &str) -> Resu
 }
 
 fn order_json(arguments: &Arguments, found: &FoundOrder, explained: Option<&OrderExplanation>) -> Value {
-    let FoundOrder { instrument, sent } = found;
+    let FoundOrder { instrument, sent, records_followed } = found;
     json!({
         "meta_dir": arguments.model_dir,
+        "records_followed": records_followed,
         "order": {
             "id": sent.id.to_string(),
             "instrument": instrument,
@@ -212,7 +219,7 @@ fn side(found: &FoundOrder) -> &'static str {
 }
 
 fn print_order(arguments: &Arguments, found: &FoundOrder, explained: Option<&OrderExplanation>) {
-    let FoundOrder { instrument, sent } = found;
+    let FoundOrder { instrument, sent, records_followed } = found;
     println!(
         "order {}: {} {} {instrument} at {}, {} {} UTC",
         sent.id,
@@ -222,6 +229,9 @@ fn print_order(arguments: &Arguments, found: &FoundOrder, explained: Option<&Ord
         date_utc(sent.now.0),
         clock_utc(sent.now.0, 9)
     );
+    if let Some(records) = records_followed {
+        println!("it is that of the journal: each of {} records up to it was made again, the same to the byte", count(*records));
+    }
     let Some(explained) = explained else {
         println!("it only makes a position smaller: the meta model is not asked of such orders, and did not size it");
         return;

@@ -146,6 +146,20 @@ fn a_dataset_is_explained_in_words_as_json_and_as_a_page() {
 }
 
 #[test]
+fn an_order_of_a_recorded_session_is_explained_by_its_journal() {
+    succeeds(folder(), "replay market.gz --model none --meta models/meta --record session");
+    let explain = |more: &str| format!("explain models/meta market.gz --order 1-3 --journal session {more}");
+    let told = json(folder(), &explain("--model none --json"));
+    assert!(told["records_followed"].as_u64().is_some_and(|records| records > 5), "{told}");
+    let alone = json(folder(), "explain models/meta market.gz --order 1-3 --model none --json");
+    assert_eq!((&told["order"], &told["meta"]), (&alone["order"], &alone["meta"]));
+    assert!(succeeds(folder(), &explain("--model none")).contains("it is that of the journal"));
+    // Other options are another session.
+    is_refused(&explain("--model none --latency-us 7"), &["the configuration is not that of the session"]);
+    is_refused(&explain("--model untrained"), &["the model is not that of the session"]);
+}
+
+#[test]
 fn bets_of_another_primary_are_told_in_a_replay() {
     let replay = json(folder(), "replay market.gz --meta models/meta --limit 2000 --json");
     assert!(replay["notices"].to_string().contains("meta: trained on bets by `strategy`"), "{replay}");

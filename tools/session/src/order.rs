@@ -1,21 +1,39 @@
 //! One order of a replay, found by replaying up to it.
 //!
 //! A replay is a function of its input, so the decision behind an order is had again by running as far as the order. What is asked for
-//! must be asked of the same captures, configuration, model and meta model.
+//! must be asked of the same captures, configuration, model and meta model; with the journal of the session they are compared, and every
+//! record up to the order is.
 
 use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, assemble};
 use crate::capture::{Broken, Capture, CaptureReader, Reason, Received};
 use crate::config::Config;
+use crate::journal::{Beginning, SessionInput};
 use crate::meta::MetaDirectory;
 use crate::model::ChosenModel;
 use crate::replay::{Progress, SessionError};
 use chronos_market::OrderId;
 use chronos_pipeline::decision::SentOrder;
+use chronos_pipeline::journal::Recovery;
 use chronos_pipeline::topology::{Fused, Waiting};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Threads of the replay: the hot one and the cold path.
 const THREADS: usize = 2;
+
+/// Which order, and of which session.
+#[derive(Clone, Copy, Debug)]
+pub struct FindOrder<'a> {
+    /// The order.
+    pub id: OrderId,
+    /// Files and folders.
+    pub paths: &'a [PathBuf],
+    /// Everything that can be set.
+    pub config: &'a Config,
+    /// The model that judged it.
+    pub meta: &'a MetaDirectory,
+    /// The journal of the session, to be followed.
+    pub journal: Option<&'a Path>,
+}
 
 /// An order and its instrument.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +42,8 @@ pub struct FoundOrder {
     pub instrument: String,
     /// The order, and what it was decided on.
     pub sent: SentOrder,
+    /// Records of the journal up to it that were made again, the same to the byte; none where no journal was followed.
+    pub records_followed: Option<u64>,
 }
 
 /// Why an order was not found.
@@ -61,37 +81,64 @@ pub fn parse_order_id(text: &str) -> Result<OrderId, FindOrderError> {
 ///
 /// # Errors
 /// [`FindOrderError`], with the place and the remedy.
-pub fn find_order(
-    paths: &[PathBuf],
-    config: &Config,
-    meta: &MetaDirectory,
-    id: OrderId,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<FoundOrder, FindOrderError> {
-    config.validate().map_err(SessionError::from)?;
-    let mut capture = Capture::open(paths, config).map_err(SessionError::from)?;
-    let model = ChosenModel::of(config).map_err(SessionError::from)?;
-    let options = AssemblyOptions { meta: Some(meta), watch: Some(id), ..AssemblyOptions::default() };
+pub fn find_order(find: &FindOrder<'_>, progress: &mut dyn FnMut(Progress)) -> Result<FoundOrder, FindOrderError> {
+    let found = run(find, progress)?;
+    let (id, orders) = (find.id, found.orders);
+    let orders =
+        if orders == 0 { "none".to_owned() } else { format!("{} to {}", OrderId::new(1, 1), OrderId::new(1, orders as u32)) };
+    let sent = found.sent.ok_or(FindOrderError::NotSent { id, orders })?;
+    Ok(FoundOrder { instrument: found.instrument, sent, records_followed: found.records_followed })
+}
+
+/// How far a replay came.
+struct Run {
+    sent: Option<SentOrder>,
+    instrument: String,
+    orders: u64,
+    records_followed: Option<u64>,
+}
+
+fn run(find: &FindOrder<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Run, SessionError> {
+    let FindOrder { id, paths, config, meta, journal } = *find;
+    config.validate()?;
+    let mut capture = Capture::open(paths, config)?;
+    let followed = journal.map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let limit = match &followed {
+        Some((recovery, _)) => Beginning::read(recovery)?.and_then(|then| then.start.limit),
+        None => None,
+    };
+    let model = ChosenModel::of(config)?;
+    let captures: Vec<PathBuf> = capture.files.iter().map(|file| file.path.clone()).collect();
+    let options = AssemblyOptions {
+        meta: Some(meta),
+        watch: Some(id),
+        follow: followed.as_ref().map(|(recovery, path)| (recovery, *path)),
+        input: SessionInput { captures: &captures, limit, disturbances: "" },
+        ..AssemblyOptions::default()
+    };
     let waiting = Waiting::for_threads(THREADS);
     let Assembly { ingest, trade, cold, quarantine, .. } =
         assemble(config, &model, &capture.instruments, capture.sources(), waiting, &options)?;
     let mut finder = Finder { fused: Fused::new(ingest, trade) };
-    let (records, _) = capture.read(None, progress, &mut finder);
+    let (records, _) = capture.read(limit, progress, &mut finder);
     progress(Progress::of(&capture, records));
+    // What follows the order is not asked about, so neither is whether it is the journal's.
+    let difference = finder.fused.trade().difference().cloned();
     let (_, trade) = finder.fused.finish();
     let sent = trade.strategy().watched(&trade.account().view());
     let (orders, error) = (trade.counters().orders, trade.error());
+    let records_followed = followed.as_ref().map(|_| trade.records_followed());
     drop((trade, quarantine));
-    cold.join().map_err(SessionError::from)?;
-    if let (None, Some(error)) = (&sent, error) {
-        return Err(SessionError::from(error).into());
+    cold.join()?;
+    if let (Some((_, path)), Some(difference)) = (&followed, difference) {
+        return Err(SessionError::Different { path: path.to_path_buf(), difference: Box::new(difference) });
     }
-    let orders =
-        if orders == 0 { "none".to_owned() } else { format!("{} to {}", OrderId::new(1, 1), OrderId::new(1, orders as u32)) };
-    let sent = sent.ok_or(FindOrderError::NotSent { id, orders })?;
-    let instrument = capture.instruments.get(sent.order.instrument.index());
-    let instrument = instrument.map(|known| format!("{} {}", known.exchange, known.symbol)).unwrap_or_default();
-    Ok(FoundOrder { instrument, sent })
+    if let (None, Some(error)) = (&sent, error) {
+        return Err(error.into());
+    }
+    let known = sent.as_ref().and_then(|sent| capture.instruments.get(sent.order.instrument.index()));
+    let instrument = known.map(|known| format!("{} {}", known.exchange, known.symbol)).unwrap_or_default();
+    Ok(Run { sent, instrument, orders, records_followed })
 }
 
 /// Runs until the order is found.
