@@ -1,8 +1,8 @@
 //! What the benches share: the inputs they run on, and the table of latencies they print.
 //!
 //! `cargo bench -p chronos-benches --bench stages` measures each stage alone, `--bench journal` the journal,
-//! `--bench tick_to_trade` the whole path on a capture; `labels`, `validation` and `trees` measure research beside Python on the same
-//! input.
+//! `--bench step` one step of the model on every engine, `--bench tick_to_trade` the whole path on a capture; `labels`, `validation`
+//! and `trees` measure research beside Python on the same input.
 //! Figures, and how they were taken, are in `BENCHMARKS.md`.
 
 pub mod input;

@@ -1,10 +1,9 @@
 //! Makes an untrained model, writes it as ONNX, and asks both engines for a few steps.
 //!
-//! `cargo run -p chronos-inference --example step [--release] [-- --time]`: with `--time` also how long a step takes.
+//! `cargo run -p chronos-inference --example step`
 
 use chronos_inference::{EngineChoice, Prediction, StepInput, StepModel, StepSpec, StepWeights, load, write_onnx};
 use std::error::Error;
-use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let spec = StepSpec::standard(24);
@@ -19,9 +18,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             let [down, flat, up] = out.probabilities();
             println!("{:>10} step {step}: down {down:.4} flat {flat:.4} up {up:.4} forecast {:+.5}", model.engine(), out.forecast);
         }
-        if std::env::args().any(|argument| argument == "--time") {
-            time(model.as_mut())?;
-        }
     }
     std::fs::remove_file(&path)?;
     Ok(())
@@ -32,17 +28,4 @@ fn step_once(model: &mut dyn StepModel, step: u32) -> Result<Prediction, Box<dyn
     let mut out = Prediction::default();
     model.step(&StepInput { features: &features, dt_s: 0.001, regime: &[0.0; 128] }, &mut out)?;
     Ok(out)
-}
-
-fn time(model: &mut dyn StepModel) -> Result<(), Box<dyn Error>> {
-    let mut nanos = Vec::new();
-    for step in 0..20_000 {
-        let start = Instant::now();
-        step_once(model, step)?;
-        nanos.push(start.elapsed().as_nanos());
-    }
-    nanos.sort_unstable();
-    let at = |share: f64| nanos.get((nanos.len() as f64 * share) as usize).copied().unwrap_or_default();
-    println!("{:>10} ns a step: p50 {} p90 {} p99 {}", model.engine(), at(0.5), at(0.9), at(0.99));
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The report of a replay as small tables for a terminal.
 
 use crate::tables::{lines, printable, table, terminal_width};
-use chronos_session::format::{bytes, count, decimal, duration_ns, money, words};
+use chronos_session::format::{bytes, count, decimal, duration_ns, level_range, money, words};
 use chronos_session::report::{Report, SourceReport};
 use chronos_session::wire::WireReport;
 use comfy_table::Table;
@@ -15,7 +15,7 @@ pub(crate) fn render(report: &Report) -> String {
 /// The summary in so many columns.
 fn render_in(report: &Report, width: u16) -> String {
     let mut summary = String::new();
-    for table in [sources(report), counts(report), latency(report), wire(report)].into_iter().flatten() {
+    for table in [sources(report), counts(report), latency(report), depth_deciles(report), wire(report)].into_iter().flatten() {
         summary.push_str(&lines(table, width));
         summary.push('\n');
     }
@@ -122,6 +122,15 @@ fn latency(report: &Report) -> Option<Table> {
     table(["Latency", "Measured", "p50", "p99", "p99.9", "Max"], rows, &[1, 2, 3, 4, 5])
 }
 
+/// Tick-to-trade of depth messages by size.
+fn depth_deciles(report: &Report) -> Option<Table> {
+    let rows = report.depth_deciles.iter().map(|decile| {
+        let [p50, p99, max] = [decile.p50, decile.p99, decile.max].map(duration_ns);
+        [level_range(decile), count(decile.count), p50, p99, max]
+    });
+    table(["Depth messages", "Measured", "p50", "p99", "Max"], rows, &[1, 2, 3, 4])
+}
+
 /// Latency from socket to socket.
 fn wire(report: &Report) -> Option<Table> {
     let rows = report.wire.iter().flat_map(|wire| wire.latencies()).filter(|(_, summary)| summary.count > 0);
@@ -153,7 +162,7 @@ fn wire_counts(wire: &WireReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chronos_session::report::{BookChecks, JournalReport, LatencySummary, MetaReport, SCHEMA};
+    use chronos_session::report::{BookChecks, DepthDecileReport, JournalReport, LatencySummary, MetaReport, SCHEMA};
 
     fn report() -> Report {
         let summary = LatencySummary { count: 1_204_331, p50: 842, p99: 12_340, p999: 99_960, max: 4_000_000 };
@@ -184,6 +193,10 @@ mod tests {
             messages_per_s: 1_034_221.3,
             wall_s: 1.164,
             latency_ns: BTreeMap::from([("tick_to_trade", summary), ("decode", summary), ("risk", LatencySummary::default())]),
+            depth_deciles: vec![
+                DepthDecileReport { levels_min: 1, levels_max: 1, count: 12, p50: 842, p99: 12_340, max: 20_000 },
+                DepthDecileReport { levels_min: 2, levels_max: 1_226, count: 13, p50: 1_842, p99: 22_340, max: 30_000 },
+            ],
             model: "untrained".into(),
             meta: Some(MetaReport {
                 model: "models/meta".into(),
@@ -253,6 +266,8 @@ mod tests {
         assert!(summary.contains("meta: filtered") && summary.contains("meta models/meta, from 0.65"), "{summary}");
         assert_eq!(fields(&summary, "regime")[..2], ["regime high volatility", "3"]);
         assert_eq!(fields(&summary, "decode"), ["decode", "1,204,331", "842 ns", "12.3 µs", "100 µs", "4.00 ms"]);
+        assert_eq!(fields(&summary, "1 level"), ["1 level", "12", "842 ns", "12.3 µs", "20.0 µs"]);
+        assert_eq!(fields(&summary, "2 to 1,226 levels"), ["2 to 1,226 levels", "13", "1.84 µs", "22.3 µs", "30.0 µs"]);
         assert!(summary.contains("note: model: untrained\n"));
         assert!(
             summary.contains("journal out/journal: 1,312 records") && summary.contains("the last 17 records (1.70 kB)"),

@@ -1,5 +1,6 @@
 //! Numbers, durations and times as people read them: in the tables of a terminal and in the HTML report.
 
+use crate::report::DepthDecileReport;
 use sha2::{Digest, Sha256};
 
 /// Nanoseconds in a day.
@@ -94,6 +95,15 @@ pub fn clock_utc(unix_ns: i64, decimals: usize) -> String {
 /// A name in snake case as words; parts of tick-to-trade, which stand beside the whole, by what tells them apart.
 pub fn words(name: &str) -> String {
     name.strip_prefix("tick_to_trade_").unwrap_or(name).replace('_', " ")
+}
+
+/// How many level changes the messages of a decile have.
+pub fn level_range(decile: &DepthDecileReport) -> String {
+    match (decile.levels_min, decile.levels_max) {
+        (1, 1) => "1 level".into(),
+        (min, max) if min == max => format!("{} levels", count(max.into())),
+        (min, max) => format!("{} to {} levels", count(min.into()), count(max.into())),
+    }
 }
 
 /// SHA-256 in lower-case hex.

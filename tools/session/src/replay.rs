@@ -7,7 +7,9 @@ use crate::html::{LatencyCurve, latency_curves};
 use crate::journal::{Beginning, FollowError, SessionInput};
 use crate::meta::MetaDirectory;
 use crate::model::{ChosenModel, ModelError};
-use crate::report::{BookChecks, InstrumentReport, JournalReport, MetaReport, Report, SCHEMA, SourceReport, summarise};
+use crate::report::{
+    BookChecks, InstrumentReport, JournalReport, MetaReport, Report, SCHEMA, SourceReport, depth_deciles, summarise,
+};
 use crate::series::Series;
 use crate::warm_up::WarmUp;
 use crate::wire::{self, WireError, WireOptions, WireReport};
@@ -295,6 +297,7 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let mut latencies = ingest.latencies().clone();
     latencies.merge(trade.latencies());
     report.latency_ns = summarise(&latencies);
+    report.depth_deciles = depth_deciles(&latencies);
     report.journal = journal.map(JournalReport::from);
     // Dropping the hot side's ends lets the cold path finish.
     let series = trade.into_observer();
@@ -564,6 +567,7 @@ fn report(
         messages_per_s: if wall_s > 0.0 { counted.lines as f64 / wall_s } else { 0.0 },
         wall_s,
         latency_ns: BTreeMap::new(),
+        depth_deciles: Vec::new(),
         model: String::new(),
         meta: None,
         sources: capture.files.iter().map(source_report).collect(),

@@ -4,7 +4,7 @@ use crate::meta::MetaDirectory;
 use crate::wire::WireReport;
 use chronos_pipeline::decision::MetaCounters;
 use chronos_pipeline::journal::JournalSummary;
-use chronos_pipeline::latency::{Latencies, Stage};
+use chronos_pipeline::latency::{DepthDecile, Latencies, Stage};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +67,8 @@ pub struct Report {
     pub wall_s: f64,
     /// Latency by stage, in nanoseconds.
     pub latency_ns: BTreeMap<&'static str, LatencySummary>,
+    /// Tick-to-trade of depth messages by deciles of their size, the smallest first.
+    pub depth_deciles: Vec<DepthDecileReport>,
     /// What the model is: `untrained`, `none`, or its folder.
     pub model: String,
     /// What the meta model made of the orders that would have opened a position; absent without one.
@@ -191,6 +193,23 @@ pub struct LatencySummary {
     pub max: u64,
 }
 
+/// Tick-to-trade of depth messages of similar size, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct DepthDecileReport {
+    /// Level changes of the smallest message.
+    pub levels_min: u32,
+    /// Level changes of the largest.
+    pub levels_max: u32,
+    /// Messages.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Largest.
+    pub max: u64,
+}
+
 /// One file.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceReport {
@@ -234,6 +253,15 @@ pub struct InstrumentReport {
 /// Latency summaries by stage name; stages that measured nothing are there with zeros.
 pub fn summarise(latencies: &Latencies) -> BTreeMap<&'static str, LatencySummary> {
     Stage::ALL.into_iter().map(|stage| (stage.name(), summary_of(latencies.histogram(stage)))).collect()
+}
+
+/// Tick-to-trade of depth messages by size.
+pub fn depth_deciles(latencies: &Latencies) -> Vec<DepthDecileReport> {
+    let told = |decile: DepthDecile| {
+        let DepthDecile { levels_min, levels_max, count, p50_ns: p50, p99_ns: p99, max_ns: max } = decile;
+        DepthDecileReport { levels_min, levels_max, count, p50, p99, max }
+    };
+    latencies.depth_deciles().into_iter().map(told).collect()
 }
 
 /// What a histogram of nanoseconds says; zeros for an empty one.

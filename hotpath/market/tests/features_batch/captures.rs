@@ -1,7 +1,7 @@
 //! Every capture as steps for engines, one for each instrument: what the ingest stage would tell it, and when it would ask.
 //!
-//! Left out are files that hold no book: trades and quotes of Tardis, snapshots of the best 5 or 25 levels over and over, records of
-//! one message, and the small packet captures of one message a type.
+//! Left out are snapshots of the best 5 or 25 levels over and over, of which no book is made, records of one message, and the small
+//! packet captures of one message a type.
 
 use crate::whole_file::unpacked;
 use crate::{Event, Step};
@@ -21,7 +21,8 @@ const COLD_MESSAGES: NonZeroU32 = NonZeroU32::new(15_000).unwrap();
 pub(crate) struct Instrument {
     /// Capture and symbol.
     pub(crate) name: String,
-    /// From its first message on. A decision is asked for after each batch that changed one of the best levels.
+    /// From its first message on. A decision is asked for after each batch that changed one of the best levels; where there is no book,
+    /// after each quote and trade.
     pub(crate) steps: Vec<(i64, Step)>,
 }
 
@@ -65,7 +66,10 @@ pub(crate) fn instruments() -> Option<Vec<Instrument>> {
     };
     let lobster = LobsterFile::of_name("AAPL_2012-06-21_34200000_57600000_message_10_first999.csv")?;
     let lobster = LobsterDecoder::new(lobster.symbol, lobster.midnight_ns);
-    let tardis = "deribit_incremental_book_L2_BTC-PERPETUAL.csv";
+    let tardis = |name: &str, extension: &str| {
+        let decoder = FeedDecoder::TardisCsv(TardisCsvDecoder::new(&format!("{name}.csv")));
+        (vec![format!("tardis_csv/{name}.csv{extension}")], Untimed(decoder))
+    };
     for (names, form) in [
         (with_replies("BINANCE", 1), Cryptofeed(binance())),
         (with_replies("BINANCE_FUTURES", 1), Cryptofeed(binance())),
@@ -85,7 +89,9 @@ pub(crate) fn instruments() -> Option<Vec<Instrument>> {
         (vec!["databento/es_futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst".into()], Dbn),
         (vec!["iex/deep10_20170425_part1.pcap.gz".into()], Packets),
         (vec!["iex/tops16_20170710_part1.pcap.gz".into()], Packets),
-        (vec![format!("tardis_csv/{tardis}")], Untimed(FeedDecoder::TardisCsv(TardisCsvDecoder::new(tardis)))),
+        tardis("deribit_incremental_book_L2_BTC-PERPETUAL", ""),
+        tardis("binance-futures_quotes_2020-02-22_BTCUSDT_first7000", ".zst"),
+        tardis("binance-futures_trades_2020-02-22_BTCUSDT_first7000", ".zst"),
     ] {
         all.extend(capture(&names, form, MESSAGES_MAX)?);
     }
@@ -172,8 +178,12 @@ fn capture(names: &[String], form: Form, messages_max: usize) -> Option<Vec<Inst
             decoder.finish(Timestamp(listener.latest), &mut listener).unwrap();
         }
     }
-    let instrument =
-        |(symbol, market): (String, Market)| Instrument { name: format!("{} {symbol}", names[0]), steps: market.steps };
+    let instrument = |(symbol, market): (String, Market)| {
+        let has_book = market.steps.iter().any(|(_, step)| matches!(step, Step::Event(Event::Book(_))));
+        let decided = |(now, step): (i64, Step)| [(now, step), (now, Step::Decide)];
+        let steps = if has_book { market.steps } else { market.steps.into_iter().flat_map(decided).collect() };
+        Instrument { name: format!("{} {symbol}", names[0]), steps }
+    };
     Some(listener.markets.into_iter().map(instrument).collect())
 }
 

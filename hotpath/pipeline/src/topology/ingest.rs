@@ -182,7 +182,7 @@ impl Ingest {
 
     /// Keeps what the next message needs in the core's cache, a part with each call: for a thread that waits. Nothing is changed by it.
     pub fn idle(&mut self) {
-        let (turn, part) = (self.idle / 3, self.idle % 3);
+        let (turn, part) = (self.idle / 4, self.idle % 4);
         self.idle = self.idle.wrapping_add(1);
         let market = turn % self.state.markets.len().max(1);
         let Some(market) = self.state.markets.get_mut(market) else { return };
@@ -198,6 +198,7 @@ impl Ingest {
                 market.book.view(&mut view);
                 black_box(&view);
             }
+            2 => self.state.latencies.keep_near(),
             _ => {
                 let mut row = [0.0; FEATURES_MAX];
                 market.features.write(self.state.now, &mut row);
@@ -247,7 +248,7 @@ impl Ingest {
         let total_ns = self.state.stopwatch.elapsed_ns(started);
         self.state.latencies.record(Stage::TickToTrade, total_ns);
         if let Some(levels) = depth_levels {
-            self.state.latencies.record(Stage::of_depth(levels), total_ns);
+            self.state.latencies.record_depth(levels, total_ns);
         }
         Ok(())
     }

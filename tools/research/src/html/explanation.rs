@@ -1,12 +1,13 @@
 //! Why a meta model says what it says: a beeswarm of contributions, permutation importance, reliability.
 
 use super::drawing::{figure, spot_key, spots};
+use super::reliability::push_curves;
 use crate::meta::{FeatureAttribution, MetaExplanation};
-use crate::trees::{ReliabilityBin, expected_calibration_error};
+use crate::trees::ReliabilityBin;
 use chronos_session::format::{clock_utc, count, date_utc, decimal};
 use chronos_session::html::axis::{Range, Tick, minus};
 use chronos_session::html::page::{begin_page, end_page, escape, push_figure_row, push_notices, push_table};
-use chronos_session::html::plot::{Axes, line_key, line_path, push_plot};
+use chronos_session::html::plot::{Axes, line_path, push_plot};
 use serde_json::Value;
 
 /// Features in the beeswarm.
@@ -170,27 +171,8 @@ fn bins(stored: &Value) -> Option<Vec<ReliabilityBin>> {
 }
 
 fn push_reliability(page: &mut String, bins: &[ReliabilityBin], of: &str) {
-    let unit = Range { low: 0.0, high: 1.0 };
-    let filled: Vec<&ReliabilityBin> = bins.iter().filter(|bin| bin.predicted.is_finite() && bin.observed.is_finite()).collect();
-    let points = || filled.iter().map(|bin| (bin.predicted, bin.observed));
-    page.push_str(&format!(
-        "<section><h2>Reliability</h2>\n<figure><figcaption><b>Share that paid</b> <i>by the calibrated probability, {}</i><span \
-         class=\"legend\"><span>{} error {}</span><span>{} as said</span></span></figcaption>\n",
-        escape(of),
-        line_key("curve c0"),
-        decimal(expected_calibration_error(bins), 3),
-        line_key("grid-zero")
-    ));
-    let lines = format!(
-        "<path class=\"grid-zero\" d=\"{}\"/><path class=\"curve c0\" d=\"{}\"/>",
-        line_path([(0.0, 0.0), (1.0, 1.0)]),
-        line_path(points())
-    );
-    let ticks = unit.ticks(5);
-    let description = "How often bets paid, by the probability the model gave them";
-    let axes = Axes { class: "price", description, y: &ticks, rule: None, x: &ticks, x_labels: true };
-    push_plot(page, &axes, &lines, &spots(points().map(|(x, y)| (x, y, "spot chosen"))));
-    page.push_str("</figure><p class=\"x-title\">Probability that the bet pays</p>\n");
+    page.push_str("<section><h2>Reliability</h2>\n");
+    push_curves(page, "Calibrated probability that the bet pays", &[(of.to_owned(), bins)]);
     let row = |bin: &ReliabilityBin| {
         vec![decimal(bin.from, 1), count(bin.count as u64), decimal(bin.predicted, 3), decimal(bin.observed, 3)]
     };

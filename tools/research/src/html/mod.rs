@@ -8,7 +8,9 @@
 mod bars;
 mod drawing;
 mod explanation;
+mod reliability;
 mod samples;
+mod trials;
 mod validation;
 
 pub use bars::{BarsPage, bars_page};

@@ -2,22 +2,21 @@
 //! the probability of overfitting, reliability of probabilities, and the ledger of trials.
 
 use super::drawing::{Against, Line, Panel, Shown, figure, push_drawn_note, push_histogram, push_panels, spot_key, spots, upright};
-use crate::ledger::{History, Trial};
+use super::reliability::push_reliability;
+use super::trials::push_trials;
+use crate::ledger::History;
 use crate::promotion::{Gate, Verdict, path_overfitting};
-use crate::trees::expected_calibration_error;
 use crate::validation::performance::annual_caveat;
 use crate::validation::{Configuration, Summary, Validation, model_text};
 use chronos_session::format::{count, date_utc, decimal, span_ns};
 use chronos_session::html::axis::{Range, Tick, TimeRange, minus};
 use chronos_session::html::page::{begin_page, end_page, escape, push_figure_row, push_notices, push_table};
-use chronos_session::html::plot::{Axes, line_key, line_path, percent, push_plot};
+use chronos_session::html::plot::{Axes, line_key, percent, push_plot};
 
 /// Configurations whose paths are drawn.
 const ROWS_DRAWN: usize = 20;
 /// Configurations that get a line of their own, one for each colour.
-const LINES_DRAWN: usize = 6;
-/// Trials in the table, the last ones.
-const TRIALS_LISTED: usize = 100;
+pub(super) const LINES_DRAWN: usize = 6;
 /// Characters of a model's name beside an axis.
 const NAME_MAX: usize = 26;
 
@@ -54,7 +53,7 @@ pub fn validation_page(of: &ValidationPage<'_>) -> String {
     push_paths(&mut page, of.validation);
     push_overfitting(&mut page, of);
     push_reliability(&mut page, &of.validation.configurations);
-    push_ledger(&mut page, of);
+    push_trials(&mut page, of);
     push_tables(&mut page, of);
     end_page(&mut page);
     page
@@ -219,109 +218,6 @@ fn push_overfitting(page: &mut String, of: &ValidationPage<'_>) {
     page.push_str("</section>\n");
 }
 
-/// What models said against how often it was so.
-fn push_reliability(page: &mut String, configurations: &[Configuration]) {
-    page.push_str("<section><h2>Reliability of probabilities</h2>\n");
-    let speaking: Vec<&Configuration> = configurations.iter().filter(|one| !one.reliability.is_empty()).collect();
-    if speaking.is_empty() {
-        page.push_str("<p class=\"empty\">No model of these gives probabilities.</p></section>\n");
-        return;
-    }
-    let unit = Range { low: 0.0, high: 1.0 };
-    let (mut lines, mut legend, mut places) =
-        (format!("<path class=\"grid-zero\" d=\"{}\"/>", line_path([(0.0, 0.0), (1.0, 1.0)])), String::new(), Vec::new());
-    for (place, configuration) in speaking.iter().take(LINES_DRAWN).enumerate() {
-        let points = configuration.reliability.iter().map(|bin| (bin.predicted, bin.observed));
-        lines.push_str(&format!("<path class=\"curve c{place}\" d=\"{}\"/>", line_path(points.clone())));
-        places.extend(points.map(|(x, y)| (x, y, "spot other")));
-        legend.push_str(&format!(
-            "<span>{} {}, error {}</span>",
-            line_key(&format!("curve c{place}")),
-            escape(&configuration.name()),
-            decimal(expected_calibration_error(&configuration.reliability), 3)
-        ));
-    }
-    page.push_str(&format!(
-        "<figure><figcaption><b>Reliability</b> <i>share that was so</i><span class=\"legend\">{legend}<span>{} as said</span></span>\
-         </figcaption>\n",
-        line_key("grid-zero")
-    ));
-    let ticks = unit.ticks(5);
-    let description = "How often it was so, by what the model said";
-    let axes = Axes { class: "price", description, y: &ticks, rule: None, x: &ticks, x_labels: true };
-    push_plot(page, &axes, &lines, &spots(places.into_iter()));
-    page.push_str("</figure><p class=\"x-title\">Probability that the model gave out of sample</p>\n");
-    let rows = speaking.iter().take(LINES_DRAWN).flat_map(|configuration| {
-        configuration.reliability.iter().map(|bin| {
-            vec![
-                configuration.name(),
-                format!("{:.1}", bin.from),
-                count(bin.count as u64),
-                decimal(bin.predicted, 3),
-                decimal(bin.observed, 3),
-            ]
-        })
-    });
-    push_table(page, "", &["Model", "Bin from", "Predictions, all paths", "Said, mean", "Was so"], rows.collect());
-    page.push_str("</section>\n");
-}
-
-/// Every trial, in the order of the ledger, on the scale of these bets.
-fn push_ledger(page: &mut String, of: &ValidationPage<'_>) {
-    let trials = &of.history.trials;
-    page.push_str("<section><h2>Ledger of trials</h2>\n");
-    let bets = of.validation.times_ns.len() as u64;
-    let sharpe = |trial: &Trial| trial.sharpe_over(bets);
-    let hurdle = of.verdict.ok().and_then(|verdict| verdict.deflated).map(|deflated| deflated.hurdle);
-    if let Some(range) = Range::around(trials.iter().map(sharpe).chain(hurdle).chain([0.0])).filter(|_| !trials.is_empty()) {
-        let numbers = Range { low: 0.0, high: trials.len() as f64 + 1.0 };
-        let is_of_it = |trial: &Trial| {
-            let hash = &trial.config_sha256;
-            trial.dataset_sha256 == of.validation.dataset_sha256
-                && of.validation.configurations.iter().any(|configuration| configuration.config_sha256 == *hash)
-        };
-        let places = trials.iter().enumerate().map(|(place, trial)| {
-            let class = if is_of_it(trial) { "spot chosen" } else { "spot other" };
-            (numbers.fraction(place as f64 + 1.0), range.fraction(sharpe(trial)), class)
-        });
-        let line = hurdle.map_or(String::new(), |hurdle| {
-            let y = percent(100.0 - range.fraction(hurdle) * 100.0);
-            format!("<line class=\"incident\" x2=\"100%\" y1=\"{y}%\" y2=\"{y}%\"/>")
-        });
-        page.push_str(&format!(
-            "<figure><figcaption><b>Trials</b> <i>median Sharpe ratio a bet, as over so many bets as these</i><span class=\"legend\">\
-             <span>{} of this validation</span><span>{} others</span><span>{} hurdle</span></span></figcaption>\n",
-            spot_key("spot chosen"),
-            spot_key("spot other"),
-            line_key("incident")
-        ));
-        let axes = Axes {
-            class: "price",
-            description: "Median Sharpe ratio of every trial in the ledger",
-            y: &range.ticks(5),
-            rule: range.zero(),
-            x: &numbers.ticks(8),
-            x_labels: true,
-        };
-        push_plot(page, &axes, "", &(spots(places) + &line));
-        page.push_str("</figure><p class=\"x-title\">Number of the trial, in the order they were run</p>\n");
-    }
-    let row = |(place, trial): (usize, &Trial)| {
-        vec![
-            count(place as u64 + 1),
-            date_utc(trial.time_ns),
-            trial.command.clone(),
-            model_text(&trial.model),
-            trial.dataset_sha256.chars().take(12).collect(),
-            figure(sharpe(trial)),
-            count(trial.path_sharpes.len() as u64),
-        ]
-    };
-    let head = ["Trial", "Day", "Command", "Model", "Dataset", "Median Sharpe a bet", "Paths"];
-    push_table(page, "The last trials", &head, trials.iter().enumerate().rev().take(TRIALS_LISTED).map(row).collect());
-    page.push_str("</section>\n");
-}
-
 fn push_tables(page: &mut String, of: &ValidationPage<'_>) {
     page.push_str("<section>\n");
     let per_cent = |value: f64| if value.is_finite() { minus(format!("{} %", decimal(100.0 * value, 2))) } else { "n/a".into() };
@@ -398,7 +294,7 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::ledger::{Ledger, Trial};
     use crate::promotion::study::{Truth, simulated, splitter};
     use crate::promotion::{Candidate, judge};
     use crate::validation::{Backtest, Logistic, Majority, Model, Momentum, Sizing, ValidationPlan, validate};

@@ -3,9 +3,8 @@
 use super::axis::{Decades, Tick};
 use super::page::push_table;
 use super::plot::{Axes, line_path, push_plot};
-
-use crate::format::{count, duration_ns, words};
-use crate::report::{LatencySummary, Report};
+use crate::format::{count, duration_ns, level_range, words};
+use crate::report::{DepthDecileReport, LatencySummary, Report};
 use chronos_pipeline::latency::{Latencies, Stage};
 
 /// Points of a curve for each further nine of its percentiles.
@@ -62,6 +61,14 @@ pub(super) fn push_latency(page: &mut String, report: &Report, curves: &[Latency
         vec![words(stage.name()), count(summary.count), at(summary.p50), at(summary.p99), at(summary.p999), at(summary.max)]
     };
     push_table(page, "", &["Stage", "Measured", "p50", "p99", "p99.9", "Max"], report.stages().map(row).collect());
+    if !report.depth_deciles.is_empty() {
+        let row = |decile: &DepthDecileReport| {
+            let [p50, p99, max] = [decile.p50, decile.p99, decile.max].map(duration_ns);
+            vec![level_range(decile), count(decile.count), p50, p99, max]
+        };
+        let rows = report.depth_deciles.iter().map(row).collect();
+        push_table(page, "", &["Depth messages", "Measured", "p50", "p99", "Max"], rows);
+    }
     page.push_str(
         "<p class=\"note\">Tick to trade: from a complete message in memory to the end of all it caused, up to the bytes of a \
          risk-checked order; every message counts, whether it led to an order or not.</p>\n</section>\n",

@@ -245,7 +245,7 @@ fn push_tables(page: &mut String, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{BookChecks, SCHEMA, SourceReport, summarise};
+    use crate::report::{BookChecks, SCHEMA, SourceReport, depth_deciles, summarise};
     use crate::series::{FILLS_MAX, Fill, POINTS_MAX, Point};
     use chronos_market::{Contract, Exchange, Instrument, Price, Qty, Side};
     use chronos_pipeline::latency::{Latencies, Stage};
@@ -294,6 +294,7 @@ mod tests {
             messages_per_s: 1_034_221.3,
             wall_s: 1.164,
             latency_ns: summarise(latencies),
+            depth_deciles: depth_deciles(latencies),
             model: "untrained".into(),
             meta: None,
             sources: vec![SourceReport {
