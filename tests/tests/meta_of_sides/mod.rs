@@ -3,7 +3,7 @@
 use chronos_inference::trees::{Calibration, Forest, ForestParts, Link, Node, Precision, Split, Tree, below};
 use chronos_market::features::registry;
 use chronos_pipeline::decision::{PRIMARY_SIDE, PRIMARY_STRENGTH};
-use chronos_session::meta::{MetaDirectory, MetaParts};
+use chronos_session::meta::{MetaDirectory, MetaParts, STRATEGY};
 use std::path::Path;
 
 /// A meta model that likes sales: 0.88 for them, 0.27 for purchases, whatever the market is.
@@ -18,6 +18,8 @@ pub(crate) fn write_meta(folder: &Path, threshold: f64) {
         base_margins: vec![0.0],
         trees: vec![Tree { output: 0, root: 0, nodes: vec![Node::split(split, 2.0), Node::leaf(2.0, 1.0), Node::leaf(-1.0, 1.0)] }],
     });
-    let parts = MetaParts { name: "test", forest: &forest.unwrap(), calibration: &Calibration::None, threshold, data_sha256: "" };
+    let (forest, calibration) = (forest.unwrap(), Calibration::None);
+    let parts =
+        MetaParts { name: "test", forest: &forest, calibration: &calibration, threshold, data_sha256: "", primary: STRATEGY };
     MetaDirectory::create(folder, &parts).unwrap();
 }

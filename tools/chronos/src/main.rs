@@ -5,16 +5,19 @@ mod dataset;
 mod demo;
 mod doctor;
 mod exchange;
+mod explain;
 mod features;
 mod inspect;
 mod journal;
 mod label;
+mod meta;
 mod model;
 mod page;
 mod progress;
 mod promote;
 mod replay;
 mod samples;
+mod session;
 mod summary;
 mod tables;
 mod validate;
@@ -56,6 +59,10 @@ enum Command {
     ///
     /// Exit code 0: promoted, and the evidence stands in the manifest; 1: refused; 2: an error.
     Promote(promote::Arguments),
+    /// Train meta models, which judge the bets of a strategy
+    Meta(meta::Arguments),
+    /// Tell why a meta model says what it says: of every bet of a dataset, or of one order of a replay
+    Explain(explain::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
     /// Look at this host: jitter, and what disturbs a hot thread, with a remedy for each
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
         Command::Model(arguments) => done(model::run(&arguments)),
         Command::Exchange(arguments) => done(exchange::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Meta(arguments) => done(meta::run(&arguments)),
+        Command::Explain(arguments) => done(explain::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
             promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })

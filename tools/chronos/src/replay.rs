@@ -2,6 +2,7 @@
 
 use crate::page::write_page;
 use crate::progress::bar;
+use crate::session::SessionArguments;
 use crate::summary;
 use anyhow::Result;
 use chronos_session::config::{Config, default_toml};
@@ -32,15 +33,11 @@ pub(crate) struct Arguments {
     /// Capture files, or folders of them
     #[arg(required_unless_present = "print_config")]
     paths: Vec<PathBuf>,
-    /// Model folder, `untrained` (made from the seed) or `none` (no inference) [default: untrained]
-    #[arg(long, value_name = "DIR|untrained|none")]
-    model: Option<String>,
+    #[command(flatten)]
+    session: SessionArguments,
     /// Folder of a meta model, which judges each order that would open a position; `none` for none [default: none]
     #[arg(long, value_name = "DIR|none")]
     meta: Option<String>,
-    /// What runs the model [default: auto, which is native where it knows the graph]
-    #[arg(long, value_enum)]
-    engine: Option<Engine>,
     /// Run everything on one core, or ingest and trade on one each [default: fused]
     #[arg(long, value_enum)]
     topology: Option<Topology>,
@@ -62,15 +59,6 @@ pub(crate) struct Arguments {
     /// Compare books with every quote at an equal update id
     #[arg(long)]
     verify: bool,
-    /// Follow these symbols alone, as the venue writes them [default: all]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    symbols: Option<Vec<String>>,
-    /// Day in New York of files that name none, as a NASDAQ BinaryFILE: `2019-12-30`
-    #[arg(long, value_name = "DATE")]
-    date: Option<String>,
-    /// Latency of the simulated venue, one way, for orders and for reports, in microseconds [default: 2000]
-    #[arg(long, value_name = "US")]
-    latency_us: Option<f64>,
     /// Stop after so many lines
     #[arg(long, value_name = "LINES")]
     limit: Option<u64>,
@@ -89,15 +77,9 @@ pub(crate) struct Arguments {
     /// Send messages in bursts of so many, back to back
     #[arg(long, value_name = "N", requires = "over", default_value_t = 1, hide_default_value = true)]
     burst: u32,
-    /// Configuration file (TOML); options given here win over it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Print the configuration with every default, and stop
     #[arg(long)]
     print_config: bool,
-    /// Seed of the untrained model, and of loss and reordering [default: 1]
-    #[arg(long)]
-    seed: Option<u64>,
     /// Follow the journal of an earlier session of the same captures: reports, orders to the system, other limits and skipped
     /// ticks come from it, and every order must be the one it holds
     #[arg(long, value_name = "PATH")]
@@ -139,13 +121,6 @@ fn speed(text: &str) -> Result<Speed, String> {
         "max" => Ok(Speed::Max),
         number => number.parse().map(Speed::Times).map_err(|_| "expected a number above 0, or `max`".into()),
     }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Engine {
-    Auto,
-    Native,
-    Tract,
 }
 
 /// Runs the command.
@@ -210,29 +185,15 @@ fn over(arguments: &Arguments) -> Option<WireOptions> {
         loss: arguments.loss,
         reorder: arguments.reorder,
         burst: arguments.burst,
-        seed: arguments.seed.unwrap_or(1),
+        seed: arguments.session.seed.unwrap_or(1),
     })
 }
 
 /// The configuration file, and over it what the command line says.
 fn config(arguments: &Arguments) -> Result<Config> {
-    let mut config = match &arguments.config {
-        Some(path) => Config::load(path)?,
-        None => Config::default(),
-    };
-    if let Some(model) = &arguments.model {
-        config.model.path.clone_from(model);
-    }
+    let mut config = arguments.session.config()?;
     if let Some(meta) = &arguments.meta {
         config.model.meta.clone_from(meta);
-    }
-    if let Some(engine) = arguments.engine {
-        config.model.engine = match engine {
-            Engine::Auto => "auto",
-            Engine::Native => "native",
-            Engine::Tract => "tract",
-        }
-        .into();
     }
     if let Some(topology) = arguments.topology {
         config.topology.mode = match topology {
@@ -240,12 +201,6 @@ fn config(arguments: &Arguments) -> Result<Config> {
             Topology::Split => "split",
         }
         .into();
-    }
-    if let Some(symbols) = &arguments.symbols {
-        config.source.symbols.clone_from(symbols);
-    }
-    if let Some(date) = &arguments.date {
-        config.source.date.clone_from(date);
     }
     if let Some(cores) = &arguments.cores {
         config.topology.cores.clone_from(cores);
@@ -265,13 +220,6 @@ fn config(arguments: &Arguments) -> Result<Config> {
     }
     if let Some(lines) = arguments.warm_up {
         config.topology.warm_up_lines = lines;
-    }
-    if let Some(latency_us) = arguments.latency_us {
-        config.venue.order_latency_us = latency_us;
-        config.venue.report_latency_us = latency_us;
-    }
-    if let Some(seed) = arguments.seed {
-        config.model.seed = seed;
     }
     config.validate()?;
     Ok(config)

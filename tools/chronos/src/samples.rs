@@ -112,9 +112,13 @@ pub(crate) struct SampleArguments {
     /// Label events alone whose target is above this return
     #[arg(long, value_name = "RETURN", help_heading = "Recipe")]
     return_min: Option<f64>,
-    /// Meta-labels: the bet is the sign of this feature; with a minus before its name, the opposite (`--side=-return_5`)
-    #[arg(long, value_name = "FEATURE", help_heading = "Recipe", allow_hyphen_values = true)]
+    /// Meta-labels: the bet is the sign of this feature, with a minus before its name the opposite (`--side=-return_5`); `strategy` for
+    /// the bets of a replay's strategy without a model
+    #[arg(long, value_name = "FEATURE|strategy", help_heading = "Recipe", allow_hyphen_values = true)]
     side: Option<String>,
+    /// Bet only where the signal whose sign is the side is at least so large; 0.35 is where the strategy begins by default
+    #[arg(long, value_name = "SIGNAL", help_heading = "Recipe")]
+    side_min: Option<f64>,
     /// What a label says
     #[arg(long, value_enum, help_heading = "Recipe")]
     label: Option<LabelArgument>,
@@ -239,6 +243,7 @@ impl SampleArguments {
         if self.side.is_some() {
             recipe.side.clone_from(&self.side);
         }
+        recipe.side_min = self.side_min.unwrap_or(recipe.side_min);
         recipe.volatility_span = self.volatility_span.unwrap_or(recipe.volatility_span);
         recipe.return_min = self.return_min.unwrap_or(recipe.return_min);
         recipe.decay = self.decay.unwrap_or(recipe.decay);

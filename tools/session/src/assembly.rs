@@ -8,7 +8,7 @@ use crate::replay::SessionError;
 use crate::series::Series;
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RecordConfig, RegimeConfig, cold_links};
 use chronos_exchange::SimulatedVenue;
-use chronos_market::{Instrument, MarketEvent, OrderCommand, ReportBuffer, SubmitError, Timestamp, Venue};
+use chronos_market::{Instrument, MarketEvent, OrderCommand, OrderId, ReportBuffer, SubmitError, Timestamp, Venue};
 use chronos_pipeline::decision::{MetaFilter, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::gateway::WiredVenue;
 use chronos_pipeline::journal::{Journal, JournalConfig, JournalFollower, JournaledVenue, Recovery, WhenLate};
@@ -40,6 +40,8 @@ pub enum ReplayVenue {
 pub struct AssemblyOptions<'a> {
     /// Judge what the strategy opens by this model.
     pub meta: Option<&'a MetaDirectory>,
+    /// Keep what this order was decided on, for [`MetaFilter::watched`].
+    pub watch: Option<OrderId>,
     /// Compare books with every quote at an equal update id.
     pub verify: bool,
     /// Record to this folder.
@@ -129,7 +131,7 @@ pub fn assemble(
             is_recording: options.record.is_some(),
             back_pressure: options.back_pressure,
         },
-        MetaFilter::new(ThresholdStrategy::new(threshold), options.meta.map(|meta| meta.model.clone())),
+        MetaFilter::new(ThresholdStrategy::new(threshold), options.meta.map(|meta| meta.model.clone())).watching(options.watch),
         WiredVenue::new(venue),
         predictors,
         journal,

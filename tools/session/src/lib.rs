@@ -3,7 +3,7 @@
 //! [`config`] reads and checks the configuration, [`model`] and [`meta`] the model directories, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`]
 //! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`journal`] says what a journal begins with and which
-//! replay may follow it. [`mod@inspect`] tells what captures hold without running
+//! replay may follow it, [`order`] replays up to one order, to explain it. [`mod@inspect`] tells what captures hold without running
 //! anything, and the [`doctor`] looks at the host.
 
 pub mod assembly;
@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod journal;
 pub mod meta;
 pub mod model;
+pub mod order;
 mod replay;
 pub mod report;
 pub mod series;

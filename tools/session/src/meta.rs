@@ -4,7 +4,9 @@
 //! of the primary signal. What this build computes differently is refused at load, as it is for a model (see [`mod@crate::model`]).
 
 use crate::format::sha256_hex;
-use crate::model::{DataEntry, FeaturesEntry, ModelError, check_features, create_folder, list_hash, read_manifest, write_file};
+use crate::model::{
+    ChosenModel, DataEntry, FeaturesEntry, ModelError, check_features, create_folder, list_hash, read_manifest, write_file,
+};
 use chronos_inference::trees::{Calibration, Forest, IsotonicMap, Iterations, parse_xgboost, write_xgboost};
 use chronos_market::features::{index_of, registry};
 use chronos_pipeline::decision::{MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH};
@@ -32,6 +34,8 @@ pub struct MetaManifest {
     pub calibration: CalibrationEntry,
     /// What it was trained on.
     pub data: DataEntry,
+    /// Whose bets it was trained on.
+    pub primary: PrimaryEntry,
     /// What speaks for it; empty allows replay and paper only.
     pub evidence: toml::Table,
 }
@@ -47,6 +51,17 @@ pub struct MetaEntry {
     /// Number of trees.
     pub trees: usize,
 }
+
+/// `[primary]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrimaryEntry {
+    /// [`STRATEGY`], or the feature whose sign is the side of a bet, with a minus before it where it is the other way round.
+    pub signal: String,
+}
+
+/// The primary model of a session without a model: what the strategy makes of the features alone.
+pub const STRATEGY: &str = "strategy";
 
 /// `[decision]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -91,6 +106,8 @@ pub struct MetaParts<'a> {
     pub threshold: f64,
     /// SHA-256 of the training data, lower-case hex.
     pub data_sha256: &'a str,
+    /// Whose bets it was trained on: [`STRATEGY`], or a feature.
+    pub primary: &'a str,
 }
 
 /// A meta directory that was found good.
@@ -118,6 +135,7 @@ impl MetaDirectory {
             decision: MetaDecisionEntry { threshold: parts.threshold },
             calibration: CalibrationEntry::of(parts.calibration),
             data: DataEntry { sha256: parts.data_sha256.to_owned() },
+            primary: PrimaryEntry { signal: parts.primary.to_owned() },
             evidence: toml::Table::new(),
         };
         create_folder(folder, FOREST_FILE)?;
@@ -154,6 +172,19 @@ impl MetaDirectory {
         let model = MetaModel::new(forest, calibration, places, manifest.decision.threshold);
         let model = model.map_err(|error| refuse(error.to_string()))?;
         Ok(MetaDirectory { manifest, model })
+    }
+
+    /// What a reader has to know where the bets it judges are not those it was trained on.
+    pub(crate) fn notice(&self, model: &ChosenModel) -> Option<String> {
+        let signal = &self.manifest.primary.signal;
+        let is_its_own = signal == STRATEGY && model.directory().is_none();
+        let judged = if model.directory().is_some() { "the model's signal" } else { "the features alone" };
+        (!is_its_own).then(|| {
+            format!(
+                "meta: trained on bets by `{signal}`, and it judges bets the strategy makes by {judged}; what was found of the ones \
+                 need not hold for the others"
+            )
+        })
     }
 }
 
@@ -227,7 +258,8 @@ mod tests {
     }
 
     fn create(folder: &Path, names: &[&str], calibration: &Calibration) -> Result<MetaDirectory, ModelError> {
-        let parts = MetaParts { name: "test", forest: &forest(names), calibration, threshold: 0.65, data_sha256: "ab" };
+        let parts =
+            MetaParts { name: "test", forest: &forest(names), calibration, threshold: 0.65, data_sha256: "ab", primary: STRATEGY };
         MetaDirectory::create(folder, &parts)
     }
 
@@ -276,6 +308,15 @@ mod tests {
         assert!(edited(|manifest| manifest.decision.threshold = 1.5).contains("must be 0 to 1"));
         let broken = CalibrationEntry::Isotonic { predictions: vec![0.1, 0.1], probabilities: vec![0.1, 0.2] };
         assert!(edited(|manifest| manifest.calibration = broken.clone()).contains("[calibration] point 1"));
+    }
+
+    #[test]
+    fn bets_of_another_primary_model_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut made = create(folder.path(), &NAMES, &Calibration::None).unwrap();
+        assert_eq!(made.notice(&ChosenModel::None), None);
+        made.manifest.primary.signal = "-ofi_1_1s".into();
+        assert!(made.notice(&ChosenModel::None).is_some_and(|notice| notice.contains("bets by `-ofi_1_1s`")));
     }
 
     #[test]

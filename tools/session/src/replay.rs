@@ -220,10 +220,12 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         ChosenModel::Directory(_) | ChosenModel::None => {}
     }
+    notices.extend(meta.as_ref().and_then(|meta| meta.notice(&model)));
     let captures: Vec<PathBuf> = capture.files.iter().map(|file| file.path.clone()).collect();
     let disturbances = disturbances(options);
     let options_of_groups = AssemblyOptions {
         meta: meta.as_ref(),
+        watch: None,
         verify: options.verify,
         record: options.record.as_deref(),
         cold_delay: options.cold_delay,

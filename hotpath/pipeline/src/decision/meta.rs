@@ -7,7 +7,7 @@
 use super::{Input, Intent, OrderBuffer, OrderIntent, Strategy};
 use crate::account::AccountView;
 use chronos_inference::trees::{Calibration, Forest, Link};
-use chronos_market::{FEATURES_MAX, Frame, Qty, Timestamp};
+use chronos_market::{FEATURES_MAX, Frame, OrderId, Qty, Timestamp};
 use std::fmt;
 
 /// Name of the row's entry after the frame's features: 1 where the primary strategy buys, -1 where it sells.
@@ -85,6 +85,16 @@ impl MetaModel {
         self.threshold
     }
 
+    /// The forest.
+    pub fn forest(&self) -> &Forest {
+        &self.forest
+    }
+
+    /// From the forest's answer to how often it is right.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
     /// The calibrated probability that an order of this signal pays; NaN where there is none. `row` is scratch of the forest's length.
     #[inline]
     fn probability(&self, frame: &Frame, order: &OrderIntent, row: &mut [f64]) -> f64 {
@@ -94,6 +104,56 @@ impl MetaModel {
         }
         of_primary.copy_from_slice(&[order.side.sign() as f64, order.signal.abs()]);
         self.forest.predict(row).map_or(f64::NAN, |prediction| self.calibration.apply(prediction))
+    }
+}
+
+/// An order that left, and what it was decided on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SentOrder {
+    /// Its identity.
+    pub id: OrderId,
+    /// When it was decided.
+    pub now: Timestamp,
+    /// The order as it was sent.
+    pub order: OrderIntent,
+    /// The quantity the strategy wanted, before it was sized.
+    pub wanted: Qty,
+    /// The decision tick; none where something else led to it, as a timer does.
+    pub frame: Option<Frame>,
+    /// The calibrated probability it was sized by; none where it only makes a position smaller and was not judged.
+    pub probability: Option<f64>,
+}
+
+/// Waits for one order to be sent. An order gets its identity behind the filter, so what left it with one input is compared with the
+/// account at the next.
+#[derive(Debug)]
+struct Watch {
+    id: OrderId,
+    /// What left the filter with the last input.
+    candidates: Vec<SentOrder>,
+    found: Option<SentOrder>,
+}
+
+impl Watch {
+    /// The order, if one that left with the last input became it.
+    fn look(&self, view: &AccountView<'_>, reported: Option<OrderId>) -> Option<SentOrder> {
+        let open = view.open_orders().iter().map(|open| open.order).find(|order| order.id == self.id);
+        let became = |candidate: &&SentOrder| match open {
+            Some(open) => {
+                let order = candidate.order;
+                (open.instrument, open.side, open.price, open.qty) == (order.instrument, order.side, order.price, order.qty)
+            }
+            // It was over before anything else happened.
+            None => reported == Some(self.id),
+        };
+        self.candidates.iter().rev().find(became).copied()
+    }
+
+    #[cold]
+    fn begin(&mut self, input: &Input<'_>, view: &AccountView<'_>) {
+        let reported = if let Input::Report(report) = input { Some(report.order) } else { None };
+        self.found = self.found.or_else(|| self.look(view, reported));
+        self.candidates.clear();
     }
 }
 
@@ -118,13 +178,27 @@ pub struct MetaFilter<S> {
     model: Option<MetaModel>,
     row: Vec<f64>,
     counters: MetaCounters,
+    /// Of a replay that explains an order; it allocates.
+    watch: Option<Box<Watch>>,
 }
 
 impl<S> MetaFilter<S> {
     /// A filter around a strategy.
     pub fn new(strategy: S, model: Option<MetaModel>) -> MetaFilter<S> {
         let row = vec![0.0; model.as_ref().map_or(0, |model| model.forest.features())];
-        MetaFilter { strategy, model, row, counters: MetaCounters::default() }
+        MetaFilter { strategy, model, row, counters: MetaCounters::default(), watch: None }
+    }
+
+    /// The same filter, which keeps what the order of this identity was decided on, for [`MetaFilter::watched`]. It decides nothing
+    /// differently for it.
+    pub fn watching(mut self, id: Option<OrderId>) -> MetaFilter<S> {
+        self.watch = id.map(|id| Box::new(Watch { id, candidates: Vec::new(), found: None }));
+        self
+    }
+
+    /// The order that is watched for, once it was sent.
+    pub fn watched(&self, view: &AccountView<'_>) -> Option<SentOrder> {
+        self.watch.as_ref().and_then(|watch| watch.found.or_else(|| watch.look(view, None)))
     }
 
     /// What became of the opening orders.
@@ -136,6 +210,9 @@ impl<S> MetaFilter<S> {
 impl<S: Strategy> Strategy for MetaFilter<S> {
     #[inline]
     fn on_input(&mut self, now: Timestamp, input: Input<'_>, view: &AccountView<'_>, out: &mut OrderBuffer) {
+        if let Some(watch) = &mut self.watch {
+            watch.begin(&input, view);
+        }
         let before = out.intents().len();
         self.strategy.on_input(now, input, view, out);
         let Some(model) = &self.model else { return };
@@ -143,10 +220,17 @@ impl<S: Strategy> Strategy for MetaFilter<S> {
             return;
         }
         let frame = if let Input::Decision(frame, _) = input { Some(frame) } else { None };
-        let (row, counters) = (&mut self.row, &mut self.counters);
+        let (row, counters, watch) = (&mut self.row, &mut self.counters, &mut self.watch);
+        let mut note = |order: &OrderIntent, wanted: Qty, probability: Option<f64>| {
+            if let Some(watch) = watch {
+                let frame = frame.copied();
+                watch.candidates.push(SentOrder { id: watch.id, now, order: *order, wanted, frame, probability });
+            }
+        };
         out.retain_from(before, |intent| {
             let Intent::Place(order) = intent else { return true };
             if order.reduce_only {
+                note(order, order.qty, None);
                 return true;
             }
             let known = frame.filter(|frame| frame.instrument == order.instrument).zip(view.instrument(order.instrument));
@@ -159,10 +243,15 @@ impl<S: Strategy> Strategy for MetaFilter<S> {
                 counters.filtered += 1;
                 return false;
             }
-            order.qty = share(order.qty, probability, instrument.lot);
-            let count = if order.qty.0 > 0 { &mut counters.taken } else { &mut counters.too_small };
-            *count += 1;
-            order.qty.0 > 0
+            let wanted = order.qty;
+            order.qty = share(wanted, probability, instrument.lot);
+            if order.qty.0 == 0 {
+                counters.too_small += 1;
+                return false;
+            }
+            counters.taken += 1;
+            note(order, wanted, Some(probability));
+            true
         });
     }
 }
@@ -182,7 +271,8 @@ mod tests {
     use crate::account::Account;
     use chronos_inference::trees::{ForestParts, Node, Precision, Split, Tree, below};
     use chronos_market::{
-        Bbo, BookState, Contract, Exchange, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Side, TimeInForce,
+        Bbo, BookState, Contract, Exchange, ExecutionReport, Instrument, InstrumentId, NewOrder, PRICE_SCALE, Price, QTY_SCALE,
+        ReportKind, Side, TimeInForce,
     };
 
     /// Wants what it was made with at every input.
@@ -235,6 +325,11 @@ mod tests {
 
     const LOT: Qty = Qty(QTY_SCALE / 100);
 
+    fn instrument() -> Instrument {
+        let contract = Contract::spot();
+        Instrument { exchange: Exchange::BinanceUsdm, symbol: "X".into(), tick: Price(1), lot: LOT, contract }
+    }
+
     fn frame(feature: f64) -> Frame {
         let mut features = [0.0; FEATURES_MAX];
         features[7] = feature;
@@ -251,14 +346,7 @@ mod tests {
     }
 
     fn run(model: MetaModel, wants: Vec<Intent>, input: Input<'_>) -> (Vec<Intent>, MetaCounters) {
-        let instrument = Instrument {
-            exchange: Exchange::BinanceUsdm,
-            symbol: "X".into(),
-            tick: Price(1),
-            lot: LOT,
-            contract: Contract::spot(),
-        };
-        let account = Account::new(&[instrument]);
+        let account = Account::new(&[instrument()]);
         let mut filter = MetaFilter::new(Wants(wants), Some(model));
         let mut out = OrderBuffer::new();
         filter.on_input(Timestamp(1), input, &account.view(), &mut out);
@@ -301,6 +389,60 @@ mod tests {
         let (intents, counters) = run(model(vec![7], 0, 0.0).unwrap(), wants, Input::Timer(super::super::TimerId(0)));
         assert_eq!(intents, closing);
         assert_eq!(counters.filtered, 1);
+    }
+
+    #[test]
+    fn a_watched_order_is_told_with_what_it_was_decided_on() {
+        let sent = |id: u32, intent: &Intent| {
+            let Intent::Place(order) = *intent else { panic!("{intent:?}") };
+            NewOrder {
+                id: OrderId::new(1, id),
+                instrument: order.instrument,
+                side: order.side,
+                price: order.price,
+                qty: order.qty,
+                time_in_force: order.time_in_force,
+                reduce_only: order.reduce_only,
+                signal: order.signal,
+            }
+        };
+        let report = |id: u32| ExecutionReport {
+            order: OrderId::new(1, id),
+            instrument: InstrumentId(0),
+            kind: ReportKind::Cancelled,
+            side: Side::Buy,
+            is_maker: false,
+            recv: Timestamp(9),
+            venue_time: Timestamp(8),
+            price: Price(0),
+            qty: Qty(0),
+            leaves: Qty(0),
+            fee_quote: 0,
+        };
+        // Order 2 is the second that passes risk; here it is still open at the next input, or over with it.
+        for is_over in [false, true] {
+            let (mut account, mut out) = (Account::new(&[instrument()]), OrderBuffer::new());
+            let wants = vec![order(Side::Buy, 10, 0.4, false)];
+            let filter = MetaFilter::new(Wants(wants), Some(model(vec![7], 0, 0.0).unwrap()));
+            let mut filter = filter.watching(Some(OrderId::new(1, 2)));
+            for (now, feature, id) in [(1, 0.0, Some(1)), (2, 0.0, None), (3, 1.0, Some(2)), (4, 0.0, Some(3))] {
+                filter.on_input(Timestamp(now), Input::Decision(&frame(feature), None), &account.view(), &mut out);
+                if let Some(id) = id {
+                    account.on_sent(&sent(id, &out.intents()[0]));
+                }
+                out.clear();
+                if id == Some(2) && is_over {
+                    account.on_report(&report(2));
+                    filter.on_input(Timestamp(now), Input::Report(&report(2)), &account.view(), &mut out);
+                    out.clear();
+                }
+            }
+            let told = filter.watched(&account.view()).unwrap();
+            assert_eq!((told.id, told.now, told.wanted), (OrderId::new(1, 2), Timestamp(3), Qty(10 * LOT.0)));
+            assert_eq!(told.order.qty, Qty(8 * LOT.0));
+            assert!(told.frame.is_some_and(|frame| frame.features[7] == 1.0));
+            assert!(told.probability.is_some_and(|probability| (probability - 0.8).abs() < 1e-12));
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 mod meta;
 mod threshold;
 
-pub use meta::{META_THRESHOLD, MetaCounters, MetaError, MetaFilter, MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH};
-pub use threshold::{ThresholdConfig, ThresholdStrategy};
+pub use meta::{META_THRESHOLD, MetaCounters, MetaError, MetaFilter, MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH, SentOrder};
+pub use threshold::{SIGNAL_FEATURES, ThresholdConfig, ThresholdStrategy, feature_signal};
 
 use crate::account::AccountView;
 use chronos_inference::Prediction;

@@ -8,11 +8,21 @@ use chronos_market::{
     Bbo, Frame, INSTRUMENTS_MAX, Instrument, InstrumentId, PRICE_SCALE, Price, QTY_SCALE, Qty, Side, TimeInForce, Timestamp,
 };
 
+/// The features that the strategy's signal is made of where there is no model.
+pub const SIGNAL_FEATURES: [&str; 2] = ["imbalance_1", "ofi_1_1s"];
+
+/// The signal without a model, -1 to 1, from the values of [`SIGNAL_FEATURES`]: the mean of top-level imbalance and the hyperbolic tangent
+/// of one-second order-flow imbalance.
+#[inline]
+pub fn feature_signal([imbalance, order_flow]: [f64; 2]) -> f64 {
+    0.5 * (imbalance + order_flow.tanh())
+}
+
 /// Parameters of the [`ThresholdStrategy`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ThresholdConfig {
-    /// Signal from which a position is opened, above 0 to 1. The signal is the model's P(up) - P(down); without a model the mean of
-    /// top-level imbalance and the hyperbolic tangent of one-second order-flow imbalance.
+    /// Signal from which a position is opened, above 0 to 1. The signal is the model's P(up) - P(down); without a model
+    /// [`feature_signal`].
     pub entry: f64,
     /// Signal against the position from which it is closed early, 0 to 1.
     pub exit: f64,
@@ -66,15 +76,15 @@ impl ThresholdStrategy {
             config,
             size_scale: 1.0,
             state: vec![InstrumentState::default(); INSTRUMENTS_MAX],
-            imbalance: index_of("imbalance_1"),
-            order_flow: index_of("ofi_1_1s"),
+            imbalance: index_of(SIGNAL_FEATURES[0]),
+            order_flow: index_of(SIGNAL_FEATURES[1]),
         }
     }
 
     fn signal(&self, frame: &Frame, prediction: Option<&Prediction>) -> f64 {
         match (prediction, self.imbalance, self.order_flow) {
             (Some(prediction), ..) => prediction.signal(),
-            (None, Some(imbalance), Some(order_flow)) => 0.5 * (frame.features[imbalance] + frame.features[order_flow].tanh()),
+            (None, Some(imbalance), Some(order_flow)) => feature_signal([frame.features[imbalance], frame.features[order_flow]]),
             _ => 0.0,
         }
     }
@@ -189,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_features_it_reads_are_registered() {
-        assert!(index_of("imbalance_1").is_some() && index_of("ofi_1_1s").is_some());
+        assert!(SIGNAL_FEATURES.iter().all(|name| index_of(name).is_some()));
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl<S: Strategy, V: Venue, O: Observer> Fused<S, V, O> {
         &self.ingest
     }
 
+    /// The second group.
+    pub fn trade(&self) -> &Trade<S, V, O> {
+        &self.trade
+    }
+
     /// The venue.
     #[inline]
     pub fn venue_mut(&mut self) -> &mut V {

@@ -2,8 +2,8 @@
 
 use super::look_ahead::{LookAhead, look_ahead};
 use super::recipe::{EventRule, LabelRule, WeightRule};
-use super::source::{FeatureRows, Observed, Source};
-use super::{Dataset, DatasetError, Recipe};
+use super::source::{Observed, Source};
+use super::{Dataset, DatasetError, PrimarySignal, Recipe};
 use crate::labels::{Adjust, Labels, Span, cusum_events, one_bar_volatility, triple_barrier};
 use crate::weights::{average_uniqueness, combined, return_attribution, time_decay};
 use chronos_market::Side;
@@ -21,7 +21,7 @@ pub struct Counts {
     pub events: u64,
     /// Events before every feature was known.
     pub warming_up: u64,
-    /// Events at which the side's feature was zero.
+    /// Events at which the primary model's signal was zero or below the least one.
     pub without_side: u64,
     /// Events whose target is not above the least return.
     pub small: u64,
@@ -86,6 +86,7 @@ pub fn build(
     progress: &mut dyn FnMut(BuildProgress),
 ) -> Result<Built, DatasetError> {
     let barriers = recipe.barriers()?;
+    recipe.check_side()?;
     let observed = source.observe(None, &mut |done, total| progress(BuildProgress { step: "observing", done, total }))?;
     let candidates = candidates(&observed, recipe)?;
     let mut tell = |done, total| progress(BuildProgress { step: "checking for look-ahead", done, total });
@@ -134,14 +135,15 @@ pub(super) fn candidates(observed: &Observed, recipe: &Recipe) -> Result<Candida
             cusum_events(&logs, &targets.iter().map(threshold).collect::<Vec<f64>>())?
         }
     };
-    let side_of = recipe.side.as_deref().map(|side| side_column(features, side)).transpose()?;
+    let names = features.features.iter().map(|(name, _)| name.as_str());
+    let primary = recipe.side.as_deref().map(|side| PrimarySignal::of(side, names)).transpose()?;
     let mut counts = Counts { prices: prices.len() as u64, feature_rows: features.times_ns.len() as u64, ..Counts::default() };
     counts.events = places.len() as u64;
     let mut candidates = Candidates {
         events: Vec::new(),
         times_ns: Vec::new(),
         feature_rows: Vec::new(),
-        sides: side_of.map(|_| Vec::new()),
+        sides: primary.map(|_| Vec::new()),
         targets,
         counts,
     };
@@ -151,30 +153,19 @@ pub(super) fn candidates(observed: &Observed, recipe: &Recipe) -> Result<Candida
             candidates.counts.warming_up += 1;
             continue;
         };
-        if let (Some(sides), Some((column, sign))) = (&mut candidates.sides, side_of) {
-            let value = sign * features.row(row)[column];
-            if value == 0.0 {
+        if let (Some(sides), Some(primary)) = (&mut candidates.sides, primary) {
+            let signal = primary.signal(features.row(row));
+            if signal == 0.0 || signal.abs() < recipe.side_min {
                 candidates.counts.without_side += 1;
                 continue;
             }
-            sides.push(if value > 0.0 { Side::Buy } else { Side::Sell });
+            sides.push(if signal > 0.0 { Side::Buy } else { Side::Sell });
         }
         candidates.events.push(event);
         candidates.times_ns.push(times_ns[event]);
         candidates.feature_rows.push(row);
     }
     Ok(candidates)
-}
-
-/// Column and sign of `feature` or `-feature`.
-fn side_column(features: &FeatureRows, side: &str) -> Result<(usize, f64), DatasetError> {
-    let (name, sign) = side.strip_prefix('-').map_or((side, 1.0), |name| (name, -1.0));
-    let column = features.features.iter().position(|(known, _)| known == name);
-    column.map(|column| (column, sign)).ok_or_else(|| {
-        let known = features.features.iter().map(|(known, _)| known.as_str());
-        let nearest = known.max_by(|left, right| strsim::jaro(left, name).total_cmp(&strsim::jaro(right, name)));
-        DatasetError::UnknownFeature { name: name.to_owned(), nearest: nearest.unwrap_or_default().to_owned() }
-    })
 }
 
 fn join(observed: &Observed, candidates: &Candidates, labels: &Labels, recipe: &Recipe) -> Result<Dataset, DatasetError> {

@@ -21,9 +21,12 @@ pub struct Recipe {
     pub horizon: Option<String>,
     /// Events are labelled where their target is above this return.
     pub return_min: f64,
-    /// The primary model whose bets are labelled: the sign of this feature; with a minus before the name the other way round. Absent
-    /// for labels of direction.
+    /// The primary model whose bets are labelled: the sign of this feature; with a minus before the name the other way round; `strategy`
+    /// for what a session's strategy bets on without a model. Absent for labels of direction.
     pub side: Option<String>,
+    /// Least magnitude of the primary model's signal for a bet: below it there is no side.
+    #[serde(default)]
+    pub side_min: f64,
     /// `barrier`: by the barrier that was touched, or `return`: by the sign of the return.
     pub label: LabelRule,
     /// What weights follow.
@@ -64,6 +67,7 @@ impl Default for Recipe {
             horizon: Some("50".to_owned()),
             return_min: 0.0,
             side: None,
+            side_min: 0.0,
             label: LabelRule::Barrier,
             weight: WeightRule::Uniqueness,
             decay: 1.0,
@@ -89,6 +93,19 @@ impl Recipe {
         });
         let text = &self.events;
         rule.ok_or_else(|| DatasetError::Recipe { message: format!("events `{text}`: write cusum:1.5 or every:10") })
+    }
+
+    /// Checks what is asked of a side.
+    pub(super) fn check_side(&self) -> Result<(), DatasetError> {
+        if !self.side_min.is_finite() || self.side_min < 0.0 {
+            let message = format!("a least signal of {}: it is finite, 0 or more", self.side_min);
+            return Err(DatasetError::Recipe { message });
+        }
+        if self.side_min > 0.0 && self.side.is_none() {
+            let message = format!("a least signal of {} needs a side whose signal it is", self.side_min);
+            return Err(DatasetError::Recipe { message });
+        }
+        Ok(())
     }
 
     pub(super) fn barriers(&self) -> Result<TripleBarrier, DatasetError> {
@@ -128,6 +145,8 @@ mod tests {
         }
         assert!(Recipe { horizon: Some("soon".into()), ..recipe.clone() }.barriers().is_err());
         assert!(Recipe { horizon: None, profit: None, ..recipe.clone() }.barriers().is_err());
+        assert!(Recipe { side_min: 0.3, ..recipe.clone() }.check_side().is_err());
+        assert!(Recipe { side_min: f64::NAN, side: Some("x".into()), ..recipe.clone() }.check_side().is_err());
         let text = toml::to_string(&recipe).unwrap();
         assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe);
         assert!(toml::from_str::<Recipe>(&format!("{text}profits = 1\n")).is_err());

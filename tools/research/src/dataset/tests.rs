@@ -58,6 +58,18 @@ fn samples_are_what_was_known_at_the_event_and_what_came_after() {
 }
 
 #[test]
+fn a_least_signal_leaves_out_weak_bets() {
+    let recipe = Recipe { side: Some("-return_5".into()), side_min: 0.01, ..Recipe::default() };
+    let all = built(&source(900), &Recipe { side_min: 0.0, ..recipe.clone() }).unwrap();
+    let Built { dataset, counts, .. } = built(&source(900), &recipe).unwrap();
+    let return_5 = dataset.features.iter().position(|name| name == "return_5").unwrap();
+    assert!(counts.without_side > 10 && counts.samples < all.counts.samples);
+    assert!(dataset.column(return_5).all(|signal| signal.abs() >= 0.01));
+    let strategy = built(&source(900), &Recipe { side: Some("strategy".into()), ..Recipe::default() });
+    assert!(strategy.is_err_and(|error| error.to_string().contains("only captures have")));
+}
+
+#[test]
 fn events_take_the_features_of_the_time_before_and_never_later() {
     /// Prices every 10 ns, features every 7.
     struct Uneven;

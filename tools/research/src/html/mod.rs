@@ -1,4 +1,5 @@
-//! What research finds as one HTML file that opens anywhere: bars, samples, validations and the gate's verdict.
+//! What research finds as one HTML file that opens anywhere: bars, samples, validations and the gate's verdict,
+//! and why a meta model says what it says.
 //!
 //! Pages are made of the same parts as those of a replay ([`chronos_session::html`]): plots in SVG, light and dark, nothing from
 //! outside. A page stays under 5 MB whatever there is to draw: a series has a column for each thousandth of its time, with the band
@@ -6,11 +7,13 @@
 
 mod bars;
 mod drawing;
+mod explanation;
 mod reliability;
 mod samples;
 mod trials;
 mod validation;
 
 pub use bars::{BarsPage, bars_page};
+pub use explanation::{ExplanationPage, explanation_page};
 pub use samples::{SamplesPage, samples_page};
 pub use validation::{ValidationPage, validation_page};

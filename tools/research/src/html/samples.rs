@@ -188,7 +188,7 @@ fn push_tables(page: &mut String, of: &SamplesPage<'_>) {
         ("samples", counts.samples),
     ];
     push_table(page, "Events", &[], rows.into_iter().map(|(name, value)| vec![name.to_owned(), count(value)]).collect());
-    let Recipe { events, volatility_span, profit, stop, horizon, return_min, side, label, weight, decay } = of.recipe;
+    let Recipe { events, volatility_span, profit, stop, horizon, return_min, side, side_min, label, weight, decay } = of.recipe;
     let multiple = |of: &Option<f64>| of.map_or("none".into(), |multiple| format!("{} targets", figure(multiple)));
     let recipe = [
         ("events", events.clone()),
@@ -198,6 +198,7 @@ fn push_tables(page: &mut String, of: &SamplesPage<'_>) {
         ("horizon", horizon.clone().unwrap_or_else(|| "none".into())),
         ("least return", figure(*return_min)),
         ("side", side.clone().unwrap_or_else(|| "none".into())),
+        ("least signal of a side", figure(*side_min)),
         ("label", format!("{label:?}").to_lowercase()),
         ("weight", format!("{weight:?}").to_lowercase()),
         ("decay", figure(*decay)),

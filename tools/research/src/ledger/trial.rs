@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub struct Trial {
     /// When, nanoseconds since 1970.
     pub time_ns: i64,
-    /// What ran: `validate`, `train`.
+    /// What ran: `validate`, `meta train`.
     pub command: String,
     /// The model, as it describes itself.
     pub model: Value,

@@ -4,10 +4,11 @@
 //! side and strength; the label is whether the bet paid. Everything that is reported is out of fold: of models and calibrations that
 //! did not see the row.
 
-use super::calibration::{FitError, ReliabilityBin, expected_calibration_error, fit_isotonic, fit_platt, reliability_curve};
-use super::classification::{Confusion, auc, brier, log_loss};
+use super::calibration::{FitError, ReliabilityBin, fit_isotonic, fit_platt, reliability_curve};
+use super::classification::Confusion;
 use super::rows::{Rows, RowsError};
-use super::stack::{Fold, StackError, stack};
+use super::scores::{ProbabilityScores, base_rate};
+use super::stack::{Fold, StackError, Tuning, stack};
 use super::train::{Sample, TrainConfig};
 use chronos_inference::trees::{Calibration, Forest};
 use serde::Serialize;
@@ -81,14 +82,14 @@ pub struct MetaTrainReport {
     pub filtered: Taken,
     /// That threshold.
     pub threshold: f64,
-    /// Log-loss of the calibrated probabilities, and of always saying the share that paid.
-    pub log_loss: [f64; 2],
-    /// Area under the receiver operating characteristic.
-    pub auc: f64,
-    /// Brier score of the calibrated probabilities, and of those before calibration.
-    pub brier: [f64; 2],
-    /// Expected calibration error, after and before calibration.
-    pub calibration_error: [f64; 2],
+    /// Share of the weight that paid: what says nothing of any one bet.
+    pub base_rate: f64,
+    /// Of the calibrated probabilities.
+    pub calibrated: ProbabilityScores,
+    /// Of the probabilities before calibration.
+    pub raw: ProbabilityScores,
+    /// Of always saying the base rate.
+    pub base: ProbabilityScores,
     /// What was said against how often it was so.
     pub reliability: Vec<ReliabilityBin>,
     /// Weight of each stacked learner.
@@ -147,28 +148,46 @@ pub enum MetaTrainError {
     Rows(#[from] RowsError),
 }
 
-/// Trains a meta model over purged folds.
+/// Trains a meta model over purged folds; `tunings` as in [`stack`], their columns those of a row with side and strength.
 ///
 /// # Errors
 /// [`MetaTrainError`], with the place.
-pub fn train_meta(config: &MetaConfig, bets: Bets<'_>, folds: &[Fold]) -> Result<MetaTrained, MetaTrainError> {
+pub fn train_meta(config: &MetaConfig, bets: Bets<'_>, folds: &[Fold], tunings: &[Tuning]) -> Result<MetaTrained, MetaTrainError> {
     bets.check()?;
     if !(0.0..=1.0).contains(&config.threshold) {
         return Err(MetaTrainError::Threshold(config.threshold));
     }
-    let primary = bets.sides.iter().zip(bets.strengths);
-    let values: Vec<f64> =
-        bets.rows.iter().zip(primary).flat_map(|(row, (side, strength))| [row, &[*side, *strength]].concat()).collect();
-    let rows = Rows::new(&values, bets.rows.columns() + 2)?;
-    let names: Vec<String> = bets.names.iter().chain(&config.primary_names).cloned().collect();
-    let labels: Vec<f64> = bets.labels.iter().map(|label| f64::from(u8::from(*label))).collect();
-    let stacked = stack(&config.learners, &names, Sample { rows, labels: &labels, weights: bets.weights }, folds)?;
+    let wide = WideRows::of(&bets, &config.primary_names);
+    let sample = wide.sample(bets.weights)?;
+    let stacked = stack(&config.learners, &wide.names, sample, folds, tunings)?;
 
-    let tested: Vec<usize> = (0..rows.len()).filter(|row| stacked.out_of_fold[*row].is_finite()).collect();
+    let tested: Vec<usize> = (0..bets.rows.len()).filter(|row| stacked.out_of_fold[*row].is_finite()).collect();
     let calibration = fit(config.calibration, &stacked.out_of_fold, &bets, &tested)?;
     let probabilities = calibrated_out_of_fold(config.calibration, &stacked.out_of_fold, &bets, folds)?;
     let report = report(config, &bets, &tested, &stacked.out_of_fold, &probabilities, stacked.weights);
     Ok(MetaTrained { forest: stacked.forest, calibration, probabilities, report })
+}
+
+/// The rows that learners see: the features, then side and strength.
+pub(crate) struct WideRows {
+    pub(crate) values: Vec<f64>,
+    pub(crate) names: Vec<String>,
+    pub(crate) labels: Vec<f64>,
+}
+
+impl WideRows {
+    pub(crate) fn of(bets: &Bets<'_>, primary_names: &[String; 2]) -> WideRows {
+        let primary = bets.sides.iter().zip(bets.strengths);
+        WideRows {
+            values: bets.rows.iter().zip(primary).flat_map(|(row, (side, strength))| [row, &[*side, *strength]].concat()).collect(),
+            names: bets.names.iter().chain(primary_names).cloned().collect(),
+            labels: bets.labels.iter().map(|label| f64::from(u8::from(*label))).collect(),
+        }
+    }
+
+    pub(crate) fn sample<'a>(&'a self, weights: Option<&'a [f64]>) -> Result<Sample<'a>, RowsError> {
+        Ok(Sample { rows: Rows::new(&self.values, self.names.len())?, labels: &self.labels, weights })
+    }
 }
 
 impl Bets<'_> {
@@ -246,21 +265,17 @@ fn report(
     let (labels, weights) = (bets.labels_of(tested), bets.weights_of(tested));
     let weights = weights.as_deref();
     let (raw, probabilities) = (of(raw, tested), of(probabilities, tested));
-    let curve = |values: &[f64]| reliability_curve(values, &labels, weights, config.bins);
-    let unfiltered = taken(&vec![1.0; tested.len()], &labels, weights, 0.0);
+    let base_rate = base_rate(&labels, weights);
     MetaTrainReport {
         tested: tested.len(),
-        unfiltered,
+        unfiltered: taken(&vec![1.0; tested.len()], &labels, weights, 0.0),
         filtered: taken(&probabilities, &labels, weights, config.threshold),
         threshold: config.threshold,
-        log_loss: [
-            log_loss(&probabilities, &labels, weights),
-            log_loss(&vec![unfiltered.precision; tested.len()], &labels, weights),
-        ],
-        auc: auc(&probabilities, &labels, weights),
-        brier: [brier(&probabilities, &labels, weights), brier(&raw, &labels, weights)],
-        calibration_error: [&probabilities, &raw].map(|values| expected_calibration_error(&curve(values))),
-        reliability: curve(&probabilities),
+        base_rate,
+        calibrated: ProbabilityScores::of(&probabilities, &labels, weights, config.bins),
+        raw: ProbabilityScores::of(&raw, &labels, weights, config.bins),
+        base: ProbabilityScores::of_constant(base_rate, &labels, weights, config.bins),
+        reliability: reliability_curve(&probabilities, &labels, weights, config.bins),
         learner_weights,
     }
 }
@@ -326,18 +341,19 @@ mod tests {
         };
         let folds: Vec<Fold> = (0..5).map(part).collect();
         for kind in [CalibrationKind::Platt, CalibrationKind::Isotonic, CalibrationKind::None] {
-            let trained = train_meta(&config(kind), bets, &folds).unwrap();
+            let trained = train_meta(&config(kind), bets, &folds, &[]).unwrap();
             let report = &trained.report;
             assert_eq!((report.tested, report.unfiltered.bets, report.unfiltered.recall), (2_700, 2_700, 1.0));
             assert!(report.filtered.precision > report.unfiltered.precision + 0.1, "{report:?}");
             assert!(report.filtered.win_rate > report.unfiltered.win_rate && report.filtered.recall < 1.0);
             assert!(report.filtered.false_positives < report.unfiltered.false_positives / 3);
-            assert!(report.auc > 0.6 && report.log_loss[0] < report.log_loss[1]);
-            assert!(report.calibration_error[0] < 0.06, "{report:?}");
+            assert!(report.calibrated.auc > 0.6 && report.calibrated.log_loss < report.base.log_loss);
+            assert!(report.calibrated.calibration_error < 0.06, "{report:?}");
+            assert!((report.base_rate - report.unfiltered.precision).abs() < 1e-12 && report.base.auc == 0.5);
             assert_eq!(report.reliability.iter().map(|bin| bin.count).sum::<usize>(), 2_700);
             assert!(trained.probabilities[2_700..].iter().all(|probability| probability.is_nan()));
             assert_eq!(trained.forest.feature_names()[3..], config(kind).primary_names);
-            let again = train_meta(&config(kind), bets, &folds).unwrap();
+            let again = train_meta(&config(kind), bets, &folds, &[]).unwrap();
             assert!(again.forest == trained.forest && again.calibration == trained.calibration);
         }
     }
@@ -348,7 +364,7 @@ mod tests {
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         let rows = Rows::new(&values, 3).unwrap();
         let folds: [Fold; 1] = [((0..10).collect(), (10..20).collect())];
-        let refused = |bets: Bets<'_>| train_meta(&config(CalibrationKind::Platt), bets, &folds).err();
+        let refused = |bets: Bets<'_>| train_meta(&config(CalibrationKind::Platt), bets, &folds, &[]).err();
         let good = Bets { rows, names: &names, sides: &sides, strengths: &strengths, labels: &labels, weights: None };
         assert_eq!(refused(good), None);
         assert_eq!(

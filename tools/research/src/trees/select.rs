@@ -211,7 +211,8 @@ fn on_fold(
     (train_rows, test_rows): &Fold,
     clusters: &[Vec<usize>],
 ) -> Result<OnFold, SelectionError> {
-    let forest = train_on(learner, sample, train_rows).map_err(|source| StackError::Train { fold, learner: 0, source })?;
+    let forest =
+        train_on(learner, &[], sample, train_rows, None).map_err(|source| StackError::Train { fold, learner: 0, source })?;
     let features = sample.rows.columns();
     let values = sample.rows.gather(test_rows);
     let mut shares = vec![0.0; features];

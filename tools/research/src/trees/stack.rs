@@ -14,6 +14,15 @@ use rayon::prelude::*;
 /// Positions of training rows and of test rows.
 pub type Fold = (Vec<usize>, Vec<usize>);
 
+/// What learners may use on a fold, found in its training rows alone; see [`tune()`](super::tune()).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    /// Columns they may split on, rising.
+    pub columns: Vec<usize>,
+    /// Rounds of each learner, at least 1.
+    pub rounds: Vec<usize>,
+}
+
 /// Why nothing was stacked.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum StackError {
@@ -64,6 +73,14 @@ pub enum StackError {
     /// A learner has another loss.
     #[error("learner {0} has another loss; only logistic ones are stacked")]
     Loss(usize),
+    /// There is not one tuning for each fold and one for all rows.
+    #[error("stacking: {tunings} tunings for {folds} folds and all rows; there must be one for each, or none")]
+    Tunings {
+        /// Tunings.
+        tunings: usize,
+        /// Folds.
+        folds: usize,
+    },
     /// No row is tested by any fold.
     #[error("no row of a weight above 0 is in a test part")]
     Untested,
@@ -72,7 +89,7 @@ pub enum StackError {
 /// A stacked forest and how it came to be.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Stacked {
-    /// All learners, trained on all rows, in one forest.
+    /// All learners, trained on all rows, in one forest; over the columns of the last tuning, where there is one.
     pub forest: Forest,
     /// Weight of each learner's log odds.
     pub weights: Vec<f64>,
@@ -83,7 +100,7 @@ pub struct Stacked {
 }
 
 /// For each row the mean margin of a learner over the folds that test it and so did not see it; NaN where none does. Folds go in
-/// parallel; the result does not depend on how many.
+/// parallel; the result does not depend on how many. `tunings` as in [`stack`].
 ///
 /// # Errors
 /// [`StackError`], with the fold.
@@ -92,11 +109,16 @@ pub fn out_of_fold_margins(
     config: &TrainConfig,
     sample: Sample<'_>,
     folds: &[Fold],
+    tunings: &[Tuning],
 ) -> Result<Vec<f64>, StackError> {
     check_folds(folds, sample.rows.len())?;
     let of_fold = |(fold, (train_rows, test_rows)): (usize, &Fold)| {
-        let forest = train_on(config, sample, train_rows).map_err(|source| StackError::Train { fold, learner, source })?;
-        let margin = |row: &usize| forest.margin(sample.rows.row(*row)).unwrap_or(f64::NAN);
+        let tuning = tunings.get(fold);
+        let config = tuned(config, learner, tuning);
+        let columns = tuning.map(|tuning| tuning.columns.as_slice());
+        let forest =
+            train_on(&config, &[], sample, train_rows, columns).map_err(|source| StackError::Train { fold, learner, source })?;
+        let margin = |row: &usize| forest.margin(&narrowed(sample.rows, &[*row], columns)).unwrap_or(f64::NAN);
         Ok(test_rows.iter().map(margin).collect::<Vec<f64>>())
     };
     let margins: Vec<Vec<f64>> = folds.par_iter().enumerate().map(of_fold).collect::<Result<_, _>>()?;
@@ -110,13 +132,23 @@ pub fn out_of_fold_margins(
     Ok(sums.into_iter().map(|(sum, count)| if count == 0 { f64::NAN } else { sum / f64::from(count) }).collect())
 }
 
-/// Trains logistic learners over folds, weighs them, and trains them on all rows.
+/// Trains logistic learners over folds, weighs them, and trains them on all rows. `tunings` has one for each fold and, last, one for all
+/// rows; without any every learner has every column, and its own rounds.
 ///
 /// # Errors
 /// [`StackError`], with the fold and the learner.
-pub fn stack(learners: &[TrainConfig], names: &[String], sample: Sample<'_>, folds: &[Fold]) -> Result<Stacked, StackError> {
+pub fn stack(
+    learners: &[TrainConfig],
+    names: &[String],
+    sample: Sample<'_>,
+    folds: &[Fold],
+    tunings: &[Tuning],
+) -> Result<Stacked, StackError> {
     if learners.is_empty() || folds.is_empty() {
         return Err(StackError::Nothing { learners: learners.len(), folds: folds.len() });
+    }
+    if !tunings.is_empty() && tunings.len() != folds.len() + 1 {
+        return Err(StackError::Tunings { tunings: tunings.len(), folds: folds.len() });
     }
     if let Some(other) = learners.iter().position(|learner| learner.loss != Loss::Logistic) {
         return Err(StackError::Loss(other));
@@ -124,33 +156,78 @@ pub fn stack(learners: &[TrainConfig], names: &[String], sample: Sample<'_>, fol
     let margins: Vec<Vec<f64>> = learners
         .iter()
         .enumerate()
-        .map(|(number, learner)| out_of_fold_margins(number, learner, sample, folds))
+        .map(|(number, learner)| out_of_fold_margins(number, learner, sample, folds, tunings))
         .collect::<Result<_, _>>()?;
     let (weights, intercept) = weigh(&margins, &sample)?;
-    let forests: Vec<Forest> = learners
-        .iter()
-        .enumerate()
-        .map(|(learner, config)| {
-            let trained = train(config, names, sample, None).map_err(|source| StackError::Final { learner, source })?;
-            Ok(trained.forest)
-        })
-        .collect::<Result<_, StackError>>()?;
+    let columns = tunings.last().map(|tuning| tuning.columns.as_slice());
+    let names: Vec<String> = match columns {
+        Some(columns) => columns.iter().filter_map(|column| names.get(*column).cloned()).collect(),
+        None => names.to_vec(),
+    };
+    let all_rows: Vec<usize> = (0..sample.rows.len()).collect();
+    let on_all_rows = |(learner, config): (usize, &TrainConfig)| {
+        let config = tuned(config, learner, tunings.last());
+        train_on(&config, &names, sample, &all_rows, columns).map_err(|source| StackError::Final { learner, source })
+    };
+    let forests: Vec<Forest> = learners.iter().enumerate().map(on_all_rows).collect::<Result<_, _>>()?;
     let stacked = |row: usize| -> f64 {
         let margin = intercept + margins.iter().zip(&weights).map(|(margins, weight)| weight * margins[row]).sum::<f64>();
         1.0 / (1.0 + (-margin).exp())
     };
     let out_of_fold = (0..sample.rows.len()).map(stacked).collect();
-    let forest = merged(&forests, &weights, intercept, names).map_err(|source| StackError::Final { learner: 0, source })?;
+    let forest = merged(&forests, &weights, intercept, &names).map_err(|source| StackError::Final { learner: 0, source })?;
     Ok(Stacked { forest, weights, intercept, out_of_fold })
 }
 
-/// Trains on some of the rows.
-pub(super) fn train_on(config: &TrainConfig, sample: Sample<'_>, rows: &[usize]) -> Result<Forest, TrainError> {
-    let values = sample.rows.gather(rows);
-    let labels: Vec<f64> = rows.iter().map(|row| sample.labels[*row]).collect();
-    let weights: Option<Vec<f64>> = sample.weights.map(|weights| rows.iter().map(|row| weights[*row]).collect());
-    let Ok(some) = Rows::new(&values, sample.rows.columns()) else { return Err(TrainError::Empty) };
-    Ok(train(config, &[], Sample { rows: some, labels: &labels, weights: weights.as_deref() }, None)?.forest)
+/// A learner with the rounds of its tuning.
+fn tuned(config: &TrainConfig, learner: usize, tuning: Option<&Tuning>) -> TrainConfig {
+    let rounds = tuning.and_then(|tuning| tuning.rounds.get(learner)).copied();
+    TrainConfig { rounds: rounds.unwrap_or(config.rounds), ..*config }
+}
+
+/// The values of some rows in some columns, or in all.
+pub(super) fn narrowed(rows: Rows<'_>, of: &[usize], columns: Option<&[usize]>) -> Vec<f64> {
+    match columns {
+        None => rows.gather(of),
+        Some(columns) => of.iter().flat_map(|row| columns.iter().map(|column| rows.row(*row)[*column])).collect(),
+    }
+}
+
+/// Trains on some of the rows and columns.
+pub(super) fn train_on(
+    config: &TrainConfig,
+    names: &[String],
+    sample: Sample<'_>,
+    rows: &[usize],
+    columns: Option<&[usize]>,
+) -> Result<Forest, TrainError> {
+    let part = OwnedSample::of(sample, rows, columns);
+    Ok(train(config, names, part.sample().ok_or(TrainError::Empty)?, None)?.forest)
+}
+
+/// Some rows and columns of a sample.
+pub(crate) struct OwnedSample {
+    values: Vec<f64>,
+    labels: Vec<f64>,
+    weights: Option<Vec<f64>>,
+    columns: usize,
+}
+
+impl OwnedSample {
+    pub(crate) fn of(sample: Sample<'_>, rows: &[usize], columns: Option<&[usize]>) -> OwnedSample {
+        OwnedSample {
+            values: narrowed(sample.rows, rows, columns),
+            labels: rows.iter().map(|row| sample.labels[*row]).collect(),
+            weights: sample.weights.map(|weights| rows.iter().map(|row| weights[*row]).collect()),
+            columns: columns.map_or(sample.rows.columns(), <[usize]>::len),
+        }
+    }
+
+    /// The sample; none where it has no column.
+    pub(crate) fn sample(&self) -> Option<Sample<'_>> {
+        let rows = Rows::new(&self.values, self.columns).ok()?;
+        Some(Sample { rows, labels: &self.labels, weights: self.weights.as_deref() })
+    }
 }
 
 pub(super) fn check_folds(folds: &[Fold], rows: usize) -> Result<(), StackError> {
@@ -258,7 +335,7 @@ mod tests {
         let sample = Sample { rows: Rows::new(&values, 3).unwrap(), labels: &labels, weights: None };
         let small = TrainConfig { rounds: 20, ..TrainConfig::new(Loss::Logistic) };
         let learners = [small, TrainConfig { depth_max: 1, rounds: 40, ..small }];
-        let stacked = stack(&learners, &[], sample, &folds(300)).unwrap();
+        let stacked = stack(&learners, &[], sample, &folds(300), &[]).unwrap();
         let forests: Vec<Forest> = learners.iter().map(|config| train(config, &[], sample, None).unwrap().forest).collect();
         for row in sample.rows.iter() {
             let wanted = stacked.intercept
@@ -284,9 +361,31 @@ mod tests {
             learning_rate: 0.5,
             ..TrainConfig::new(Loss::Logistic)
         };
-        let margins = out_of_fold_margins(0, &deep, sample, &folds(400)).unwrap();
+        let margins = out_of_fold_margins(0, &deep, sample, &folds(400), &[]).unwrap();
         let labels: Vec<bool> = labels.iter().map(|label| *label > 0.5).collect();
         assert!((crate::trees::auc(&margins, &labels, None) - 0.5).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_tuning_says_which_columns_and_how_many_rounds() {
+        let (values, labels) = noisy();
+        let sample = Sample { rows: Rows::new(&values, 3).unwrap(), labels: &labels, weights: None };
+        let learners = [TrainConfig::new(Loss::Logistic); 2];
+        let names = ["first", "second", "third"].map(str::to_owned);
+        let tuning = |columns: &[usize], rounds: [usize; 2]| Tuning { columns: columns.to_vec(), rounds: rounds.to_vec() };
+        // The first column decides; the first fold has to do without it.
+        let tunings = [tuning(&[1, 2], [5, 7]), tuning(&[0, 2], [5, 7]), tuning(&[0], [9, 1]), tuning(&[0, 2], [3, 4])];
+        let stacked = stack(&learners, &names, sample, &folds(300), &tunings).unwrap();
+        assert_eq!(stacked.forest.feature_names(), ["first", "third"]);
+        assert_eq!(stacked.forest.trees().len(), 7);
+        let score = |fold: usize| {
+            let of_fold = |values: &[f64]| values.iter().copied().skip(fold).step_by(3).collect::<Vec<f64>>();
+            let labels: Vec<bool> = of_fold(&labels).iter().map(|label| *label > 0.5).collect();
+            crate::trees::auc(&of_fold(&stacked.out_of_fold), &labels, None)
+        };
+        assert!(score(1) > score(0) + 0.2 && score(2) > score(0) + 0.2);
+        let few = stack(&learners, &names, sample, &folds(300), &tunings[..3]).err();
+        assert_eq!(few, Some(StackError::Tunings { tunings: 3, folds: 3 }));
     }
 
     #[test]
@@ -294,7 +393,7 @@ mod tests {
         let (values, labels) = noisy();
         let sample = Sample { rows: Rows::new(&values, 3).unwrap(), labels: &labels, weights: None };
         let learner = [TrainConfig::new(Loss::Logistic)];
-        let refused = |folds: &[Fold]| stack(&learner, &[], sample, folds).err();
+        let refused = |folds: &[Fold]| stack(&learner, &[], sample, folds, &[]).err();
         assert_eq!(refused(&[(vec![0, 1], vec![1])]), Some(StackError::Leak { fold: 0, row: 1 }));
         assert_eq!(refused(&[(vec![0, 300], vec![1])]), Some(StackError::Row { fold: 0, row: 300, rows: 300 }));
         assert_eq!(refused(&[(vec![], vec![1])]), Some(StackError::Train { fold: 0, learner: 0, source: TrainError::Empty }));
