@@ -74,6 +74,7 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     let result = match Arguments::parse().command {
         Command::Replay(arguments) => done(replay::run(&arguments)),
@@ -103,6 +104,22 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Exit code of a command whose output nobody reads any more: what a shell gives for one that SIGPIPE ended.
+const NO_READER: i32 = 141;
+
+/// Where whoever reads the output has left, as `head` does, there is nothing more to say and nothing went wrong here. (SIGPIPE itself stays
+/// ignored: a socket that breaks must not end a session.)
+fn end_quietly_without_a_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe")) {
+            std::process::exit(NO_READER);
+        }
+        usual(panic);
+    }));
 }
 
 /// An error and its causes, each said once.

@@ -423,3 +423,12 @@ fn a_journal_is_listed_verified_and_followed() {
     is_refused(&["journal", "verify", &text(&fixture.path("capture"))], &["capture"]);
     is_refused(&["journal", "dump", &text(&fixture.path("nowhere"))], &["nowhere"]);
 }
+
+#[test]
+fn output_that_nobody_reads_ends_the_command_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_chronos")).args(["features", "list"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}
