@@ -1,5 +1,6 @@
-//! The engines of the step model over a real capture, on every instruction set of this machine.
+//! The engines of the step model over a real capture, on every instruction set of this machine; and a model rounded to bfloat16.
 
+use chronos_exchange::{GeneratorConfig, generate_file};
 use chronos_inference::{EngineChoice, NativeModel, StepModel, StepSpec, StepWeights, load, write_onnx};
 use chronos_market::features::registry;
 use chronos_market::{Frame, MarketEvent, REGIME_EMBEDDING};
@@ -7,9 +8,11 @@ use chronos_pipeline::predictor::{Predictor, Scale};
 use chronos_pipeline::stopwatch::Started;
 use chronos_pipeline::topology::{Crossing, Waiting};
 use chronos_session::assembly::{Assembly, AssemblyOptions, assemble};
+use chronos_session::bfloat16::{RoundingOptions, round_to_bfloat16};
 use chronos_session::capture::{Capture, CaptureItem};
 use chronos_session::config::Config;
-use chronos_session::model::ChosenModel;
+use chronos_session::model::{ChosenModel, ModelDirectory};
+use std::path::Path;
 
 const STEPS: usize = 10_000;
 const TOLERANCE: f32 = 1e-5;
@@ -93,4 +96,62 @@ fn native_equals_tract_over_a_real_capture() {
         assert!(*worst < TOLERANCE, "{name}: {worst:e}");
     }
     assert!(largest > 0.1, "the comparison is of nothing: largest logit {largest}");
+}
+
+/// What rounding a model of these weights does on a generated market.
+fn rounded(folder: &Path, weights: &StepWeights, difference_max: f64) -> chronos_session::bfloat16::RoundingReport {
+    let capture = folder.join("capture.gz");
+    let market = GeneratorConfig { seed: 5, seconds: 6, depth_interval_ms: 20, ..GeneratorConfig::default() };
+    generate_file(&market, &capture, &mut |_| {}).unwrap();
+    ModelDirectory::create(&folder.join("whole"), weights, "whole").unwrap();
+    let options = RoundingOptions {
+        model: folder.join("whole"),
+        paths: vec![capture],
+        config: Config::default(),
+        limit: None,
+        out: folder.join("rounded"),
+        difference_max,
+    };
+    round_to_bfloat16(&options, &mut |_| {}).unwrap()
+}
+
+fn small() -> StepWeights {
+    let spec = StepSpec { d_model: 16, layers: 1, head_hidden: 16, ..StepSpec::standard(registry().len()) };
+    StepWeights::untrained(&spec, 3)
+}
+
+/// Weights with bits that bfloat16 has not.
+fn whole() -> StepWeights {
+    let halves = small();
+    StepWeights::from_fn(halves.spec(), |tensor| halves.values(tensor).iter().map(|value| value / 3.0).collect()).unwrap()
+}
+
+#[test]
+fn a_rounded_model_is_written_with_its_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = rounded(folder.path(), &whole(), 0.05);
+    assert!(report.is_written && report.steps > 100 && report.weights_changed > 1_000, "{report:?}");
+    let differences = [report.probability_difference_mean, report.probability_difference_max];
+    assert!(0.0 < differences[0] && differences[0] <= differences[1] && differences[1] <= 0.05, "{report:?}");
+    let written = ModelDirectory::open(&folder.path().join("rounded")).unwrap();
+    assert_eq!(written.manifest.model.sha256, report.sha256);
+    assert_eq!(written.weights().unwrap(), whole().rounded_to_bfloat16());
+    assert!(!written.is_promoted());
+}
+
+#[test]
+fn a_model_that_rounding_changes_too_much_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = rounded(folder.path(), &whole(), 0.0);
+    assert!(!report.is_written && report.sha256.is_empty() && report.probability_difference_max > 0.0, "{report:?}");
+    assert!(!folder.path().join("rounded").exists());
+}
+
+#[test]
+fn a_model_that_is_rounded_already_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = rounded(folder.path(), &small(), 0.0);
+    assert!(report.is_written && report.steps > 100, "{report:?}");
+    assert_eq!((report.weights_changed, report.decisions_changed), (0, 0));
+    assert_eq!([report.probability_difference_max, report.forecast_difference_max], [0.0, 0.0]);
 }

@@ -56,6 +56,27 @@ impl StepWeights {
         Some(StepWeights { spec: *spec, tensors })
     }
 
+    /// The same model with the matrices of its products rounded to bfloat16, to the nearest and ties to even: a step then reads half the
+    /// bytes, and sums in 32 bits as before. What is small (norms, biases, convolution, rates) stays as it is.
+    pub fn rounded_to_bfloat16(&self) -> StepWeights {
+        let mut rounded = self.clone();
+        for (tensor, values) in &mut rounded.tensors {
+            let is_matrix = match tensor {
+                Tensor::InputWeight | Tensor::TimeWeight | Tensor::RegimeWeight => true,
+                Tensor::InputBias | Tensor::NormWeight => false,
+                Tensor::Layer(_, tensor) => matches!(
+                    tensor,
+                    LayerTensor::InProjWeight | LayerTensor::XProjWeight | LayerTensor::DtProjWeight | LayerTensor::OutProjWeight
+                ),
+                Tensor::Head(_, tensor) => matches!(tensor, HeadTensor::HiddenWeight | HeadTensor::OutputWeight),
+            };
+            if is_matrix {
+                values.iter_mut().for_each(|value| *value = nearest_bfloat16(*value));
+            }
+        }
+        rounded
+    }
+
     /// The sizes.
     pub fn spec(&self) -> &StepSpec {
         &self.spec
@@ -117,7 +138,45 @@ fn rounded_to_halves(value: f32) -> f32 {
     (bfloat16 / LAST_PLACE).trunc() * LAST_PLACE
 }
 
+/// The nearest bfloat16, of two equally near ones the even one; the largest ones stay finite.
+fn nearest_bfloat16(value: f32) -> f32 {
+    let bits = value.to_bits();
+    let rounded = f32::from_bits(bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000);
+    if rounded.is_finite() { rounded } else { f32::from_bits(bits & 0xffff_0000) }
+}
+
 /// A standard normal value (Box and Muller, 1958).
 fn normal(rng: &mut Rng) -> f64 {
     (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (TAU * rng.f64()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bfloat16_is_the_nearest_and_ties_go_to_even() {
+        // A bfloat16 has 8 significant bits: from 256 to 512 those are the even numbers.
+        let cases = [(257.0, 256.0), (257.5, 258.0), (259.0, 260.0), (-257.5, -258.0), (256.0, 256.0), (0.0, 0.0)];
+        for (value, wanted) in cases {
+            assert_eq!(nearest_bfloat16(value), wanted, "{value}");
+        }
+        assert!(nearest_bfloat16(f32::MAX).is_finite());
+    }
+
+    #[test]
+    fn matrices_are_rounded_and_nothing_else() {
+        let spec = StepSpec::standard(5);
+        let untrained = StepWeights::untrained(&spec, 1);
+        let weights = StepWeights::from_fn(&spec, |tensor| untrained.values(tensor).iter().map(|value| value / 3.0).collect());
+        let weights = weights.unwrap();
+        let rounded = weights.rounded_to_bfloat16();
+        for tensor in spec.tensors() {
+            let is_same = rounded.values(tensor) == weights.values(tensor);
+            let is_vector = tensor.shape(&spec)[0] == 1;
+            let is_elementwise = matches!(tensor, Tensor::Layer(_, LayerTensor::ALog | LayerTensor::ConvWeight));
+            assert_eq!(is_same, is_vector || is_elementwise, "{tensor:?}");
+        }
+        assert_eq!(rounded.rounded_to_bfloat16(), rounded);
+    }
 }

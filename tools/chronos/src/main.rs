@@ -80,6 +80,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Model(arguments) => {
+            model::run(&arguments).map(|is_written| if is_written { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
         Command::Journal(arguments) => {
             journal::run(&arguments).map(|is_whole| if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
@@ -87,7 +90,6 @@ fn main() -> ExitCode {
         Command::Bars(arguments) => done(bars::run(&arguments)),
         Command::Label(arguments) => done(label::run(&arguments)),
         Command::Dataset(arguments) => done(dataset::run(&arguments)),
-        Command::Model(arguments) => done(model::run(&arguments)),
         Command::Exchange(arguments) => done(exchange::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Meta(arguments) => done(meta::run(&arguments)),

@@ -187,15 +187,13 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError`] where the folder holds a model already or cannot be written.
     pub fn create(folder: &Path, weights: &StepWeights, name: &str) -> Result<ModelDirectory, ModelError> {
-        create_folder(folder, MODEL_FILE)?;
         let names: Vec<String> = registry().iter().map(|feature| feature.name.to_owned()).collect();
         let versions: Vec<u16> = registry().iter().map(|feature| feature.version).collect();
         let hash = list_hash(&names, &versions);
-        let onnx = encode_onnx(weights, &[(HASH_KEY, &hash)]);
         let tick = TickConfig::default();
         let manifest = Manifest {
             format: FORMAT,
-            model: ModelEntry { name: name.to_owned(), sha256: sha256_hex(&onnx), parameters: weights.spec().parameter_count() },
+            model: ModelEntry { name: name.to_owned(), sha256: String::new(), parameters: weights.spec().parameter_count() },
             scaler: ScalerEntry { mean: vec![0.0; names.len()], std: vec![1.0; names.len()], clip: 5.0 },
             features: FeaturesEntry { hash, names, versions },
             tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
@@ -204,6 +202,19 @@ impl ModelDirectory {
             data: DataEntry { sha256: String::new() },
             evidence: toml::Table::new(),
         };
+        ModelDirectory::write(folder, weights, manifest)
+    }
+
+    /// Writes weights under a manifest made for others of the same inputs; the hash of the model's file in it is set, and evidence, which
+    /// spoke for the others, is left out.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the folder holds a model already or cannot be written.
+    pub fn write(folder: &Path, weights: &StepWeights, mut manifest: Manifest) -> Result<ModelDirectory, ModelError> {
+        create_folder(folder, MODEL_FILE)?;
+        let onnx = encode_onnx(weights, &[(HASH_KEY, &manifest.features.hash)]);
+        manifest.model.sha256 = sha256_hex(&onnx);
+        manifest.evidence = toml::Table::new();
         let manifest_path = folder.join(MANIFEST_FILE);
         let text = toml::to_string(&manifest)
             .map_err(|error| ModelError::Manifest { path: manifest_path.clone(), message: error.to_string() })?;
@@ -278,15 +289,27 @@ impl ModelDirectory {
     pub fn predictor(&self, engine: EngineChoice) -> Result<(Predictor, String), ModelError> {
         let model: Box<dyn StepModel> = load(&self.folder.join(MODEL_FILE), engine)?;
         let engine = model.engine().to_string();
+        Ok((Predictor::new(model, self.scales()), engine))
+    }
+
+    /// The weights, where the file holds the step graph that the native kernel knows.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] where it holds another, or cannot be read.
+    pub fn weights(&self) -> Result<StepWeights, ModelError> {
+        Ok(read_onnx(&self.folder.join(MODEL_FILE))?.weights)
+    }
+
+    /// What the model is given, and how it is scaled.
+    pub fn scales(&self) -> Vec<Scale> {
         let manifest = &self.manifest;
-        let scales = manifest
+        manifest
             .features
             .names
             .iter()
             .zip(manifest.scaler.mean.iter().zip(&manifest.scaler.std))
             .filter_map(|(name, (&mean, &std))| Some(Scale { feature: index_of(name)?, mean, std, clip: manifest.scaler.clip }))
-            .collect();
-        Ok((Predictor::new(model, scales), engine))
+            .collect()
     }
 
     /// The decision ticks the model was trained with.
