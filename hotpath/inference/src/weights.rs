@@ -22,7 +22,7 @@ impl StepWeights {
     ///
     /// Initialised as the public Mamba code does: linear layers uniform within `1/sqrt(inputs)`, `a_log = ln(1..=d_state)`, `D = 1`,
     /// the step size's bias so that its softplus is log-uniform from 1e-3 to 1e-1. All but `a_log` and that bias are then rounded to
-    /// what both bfloat16 and IEEE's 16-bit floats hold, which the native kernel and tract read in half the time.
+    /// what both bfloat16 and IEEE's 16-bit floats hold; both engines keep matrices of bfloat16 values in half the bytes.
     ///
     /// # Panics
     /// Where `spec` is not [sound](StepSpec::is_sound): a fault of the program, as no model file can say so.
