@@ -1,7 +1,7 @@
 //! `chronos bars`.
 
 use crate::page::write_page;
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::samples::{HistoryArguments, first_history};
 use crate::tables::listing;
 use anyhow::{Result, bail};
@@ -73,14 +73,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             if let Some(symbols) = &arguments.symbols {
                 config.source.symbols.clone_from(symbols);
             }
-            let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-            let made = capture_bars(&arguments.paths, &config, rule, arguments.limit, &mut |progress| {
-                bar.set_length(progress.bytes_total);
-                bar.set_position(progress.bytes_read);
-                bar.set_message(format!("{} lines", progress.lines));
-            });
-            bar.finish_and_clear();
-            let (made, followed) = made?;
+            let (made, followed) =
+                with_capture_bar("lines", |progress| capture_bars(&arguments.paths, &config, rule, arguments.limit, progress))?;
             notices.extend(followed.notices);
             made
         }

@@ -1,7 +1,7 @@
 //! `chronos explain`.
 
 use crate::page::write_page;
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::session::SessionArguments;
 use crate::tables::listing;
 use anyhow::{Result, bail};
@@ -167,16 +167,9 @@ fn print_contributions(contributions: &[FeatureContribution]) {
 fn explain_one(arguments: &Arguments, meta: &MetaDirectory, order: &str) -> Result<()> {
     let id = parse_order_id(order)?;
     let config = arguments.session.config()?;
-    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
     let journal = arguments.journal.as_deref();
     let find = FindOrder { id, paths: &arguments.paths, config: &config, meta, journal };
-    let found = find_order(&find, &mut |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-        bar.set_message(format!("{} lines", progress.lines));
-    });
-    bar.finish_and_clear();
-    let found = found?;
+    let found = with_capture_bar("lines", |progress| find_order(&find, progress))?;
     let explained = explain_order(meta, &found.sent)?;
     if explained.as_ref().is_some_and(|explained| !explained.is_same) {
         // It would mean that what is told is not what happened.

@@ -1,6 +1,6 @@
 //! `chronos features`.
 
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::tables::listing;
 use anyhow::{Result, bail};
 use chronos_market::features::{FeatureSpec, registry};
@@ -69,14 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         config.source.date.clone_from(date);
     }
     let options = FeaturesOptions { paths: arguments.paths.clone(), config, out: arguments.out.clone(), limit: arguments.limit };
-    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-    let report = write_features(&options, &mut |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-        bar.set_message(format!("{} lines", progress.lines));
-    });
-    bar.finish_and_clear();
-    let report = report?;
+    let report = with_capture_bar("lines", |progress| write_features(&options, progress))?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());

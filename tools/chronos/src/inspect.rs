@@ -1,7 +1,7 @@
 //! `chronos inspect`.
 
 use crate::page::write_page;
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::tables::{listing, printable};
 use anyhow::Result;
 use chronos_session::format::{bytes, clock_utc, count, date_utc, signed_duration_ns, span_ns, words};
@@ -44,14 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         date: arguments.date.clone().unwrap_or_default(),
         limit: arguments.limit,
     };
-    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-    let inspected = inspect(&options, &mut |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-        bar.set_message(format!("{} records", progress.lines));
-    });
-    bar.finish_and_clear();
-    let inspected = inspected?;
+    let inspected = with_capture_bar("records", |progress| inspect(&options, progress))?;
     if let Some(path) = &arguments.html {
         write_page(path, &render_inspection(&inspected.inspection, &inspected.activity))?;
     }

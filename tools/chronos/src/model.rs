@@ -1,6 +1,6 @@
 //! `chronos model`.
 
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::tables::listing;
 use anyhow::{Result, bail};
 use chronos_session::bfloat16::{RoundingOptions, RoundingReport, round_to_bfloat16};
@@ -92,14 +92,7 @@ fn round(arguments: &RoundArguments) -> Result<bool> {
         out: arguments.out.clone(),
         difference_max: arguments.difference_max,
     };
-    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-    let report = round_to_bfloat16(&options, &mut |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-        bar.set_message(format!("{} lines", progress.lines));
-    });
-    bar.finish_and_clear();
-    let report = report?;
+    let report = with_capture_bar("lines", |progress| round_to_bfloat16(&options, progress))?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

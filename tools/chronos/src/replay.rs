@@ -1,7 +1,7 @@
 //! `chronos replay`.
 
 use crate::page::write_page;
-use crate::progress::bar;
+use crate::progress::with_capture_bar;
 use crate::session::SessionArguments;
 use crate::summary;
 use anyhow::Result;
@@ -158,14 +158,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Replays with a bar on a terminal.
 pub(crate) fn replay_with_progress(options: &ReplayOptions) -> Result<Replayed> {
-    let bar = bar(0, "{bar:40} {bytes}/{total_bytes}  {msg}  {eta} left");
-    let replayed = replay(options, &mut |progress| {
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes_read);
-        bar.set_message(format!("{} lines", progress.lines));
-    });
-    bar.finish_and_clear();
-    Ok(replayed?)
+    Ok(with_capture_bar("lines", |progress| replay(options, progress))?)
 }
 
 /// Writes the HTML report of a replay.
