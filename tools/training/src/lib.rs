@@ -1,0 +1,4 @@
+//! Neural models: trained, judged and exported for the hot path.
+//!
+//! Empty without the feature `train`, which brings burn.
+#![cfg(feature = "train")]
