@@ -2,3 +2,5 @@
 //!
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
+
+pub mod operations;
