@@ -515,6 +515,7 @@ pub(crate) fn list_hash(names: &[String], versions: &[u16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chronos_market::{Bbo, BookState, Frame, InstrumentId};
 
     fn edited(edit: impl Fn(&mut Manifest)) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -554,7 +555,7 @@ mod tests {
             manifest.features.names.swap(0, 1);
             manifest.features.hash = list_hash(&manifest.features.names, &manifest.features.versions);
         };
-        assert!(edited(rehashed).contains("not those the model file was made for"));
+        assert!(edited(rehashed).contains("not those model.onnx was made for"));
     }
 
     #[test]
@@ -564,5 +565,41 @@ mod tests {
         assert!(edited(|manifest| manifest.format = 9).contains("format 9"));
         let empty = tempfile::tempdir().unwrap();
         assert!(ModelDirectory::open(empty.path()).is_err_and(|error| error.to_string().contains("chronos model new")));
+    }
+
+    #[test]
+    fn members_step_as_one_and_each_is_bound_by_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = StepSpec { d_model: 8, layers: 1, head_hidden: 4, ..StepSpec::standard(registry().len()) };
+        let members = [1, 2, 3].map(|seed| StepWeights::untrained(&spec, seed));
+        let single = ModelDirectory::create(&folder.path().join("single"), &members[0], "single").unwrap();
+        let path = folder.path().join("ensemble");
+        let written = ModelDirectory::write(&path, &members, single.manifest.clone()).unwrap();
+        let opened = ModelDirectory::open(&path).unwrap();
+        assert_eq!(opened.manifest, written.manifest);
+        assert_eq!(opened.weights().unwrap(), members);
+
+        let frame = Frame {
+            seq: 0,
+            recv_ns: 0,
+            elapsed_ns: 0,
+            instrument: InstrumentId(0),
+            book: BookState::Synced,
+            warmup_left: 0,
+            bbo: Bbo::default(),
+            features: std::array::from_fn(|place| place as f64 * 0.01),
+        };
+        let (mut predictor, engine) = opened.predictor(EngineChoice::Native).unwrap();
+        assert_eq!(engine, "native-f32 x 3");
+        let said = *predictor.step(&frame, &[0.0; 128]).unwrap();
+        assert!(said.spread > 0.0);
+        let (mut alone, engine) = single.predictor(EngineChoice::Native).unwrap();
+        assert_eq!((engine.as_str(), alone.step(&frame, &[0.0; 128]).unwrap().spread), ("native-f32", 0.0));
+
+        std::fs::copy(path.join("model.onnx"), path.join("member_3.onnx")).unwrap();
+        assert!(ModelDirectory::open(&path).unwrap_err().to_string().contains("member_3.onnx is not the file"));
+        let manifest = std::fs::read_to_string(path.join("manifest.toml")).unwrap();
+        std::fs::write(path.join("manifest.toml"), manifest.replace("member_3.onnx", "../single/model.onnx")).unwrap();
+        assert!(ModelDirectory::open(&path).unwrap_err().to_string().contains("not a file of this folder"));
     }
 }
