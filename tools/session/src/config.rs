@@ -498,7 +498,8 @@ impl Config {
         NonZeroU32::new(self.book.cold_start_messages)
     }
 
-    pub(crate) fn tick(&self) -> TickConfig {
+    /// When decision ticks happen, where there is no model.
+    pub fn tick(&self) -> TickConfig {
         TickConfig {
             min_interval_ns: nanos(self.tick.min_interval_ms, 1e6),
             top_levels: self.tick.top_levels,
@@ -554,7 +555,8 @@ impl Config {
         }
     }
 
-    pub(crate) fn windows(&self) -> WindowSchedule {
+    /// Event-time windows for parameters from the cold path.
+    pub fn windows(&self) -> WindowSchedule {
         WindowSchedule { window_ns: nanos(self.parameters.window_ms, 1e6).max(1), lag_ns: nanos(self.parameters.lag_ms, 1e6) }
     }
 }
