@@ -2,3 +2,6 @@
 //!
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
+
+pub mod optimiser;
+pub mod parameters;
