@@ -4,3 +4,7 @@
 #![cfg(feature = "train")]
 
 pub mod operations;
+pub mod losses;
+pub mod optimiser;
+pub mod parameters;
+pub mod recurrent;
