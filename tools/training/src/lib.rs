@@ -7,4 +7,5 @@ pub mod losses;
 pub mod operations;
 pub mod optimiser;
 pub mod parameters;
+pub mod published;
 pub mod recurrent;
