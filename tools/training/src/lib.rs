@@ -4,6 +4,7 @@
 #![cfg(feature = "train")]
 
 pub mod losses;
+pub mod network;
 pub mod operations;
 pub mod optimiser;
 pub mod parameters;
