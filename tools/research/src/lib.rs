@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod meta;
 pub mod promotion;
 pub mod statistics;
+pub mod ticks;
 pub mod trees;
 pub mod validation;
 pub mod weights;

@@ -5,6 +5,7 @@
 
 pub mod fit;
 pub mod losses;
+pub mod operations;
 pub mod optimiser;
 pub mod parameters;
 pub mod recurrent;
