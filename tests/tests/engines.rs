@@ -135,7 +135,7 @@ fn a_rounded_model_is_written_with_its_error() {
     assert!(0.0 < differences[0] && differences[0] <= differences[1] && differences[1] <= 0.05, "{report:?}");
     let written = ModelDirectory::open(&folder.path().join("rounded")).unwrap();
     assert_eq!(written.manifest.model.sha256, report.sha256);
-    assert_eq!(written.weights().unwrap(), whole().rounded_to_bfloat16());
+    assert_eq!(written.weights().unwrap(), [whole().rounded_to_bfloat16()]);
     assert!(!written.is_promoted());
 }
 

@@ -44,6 +44,12 @@ fn power_of_2(rounded: f32) -> f32 {
     f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
 }
 
+/// `1 / (1 + exp(-x))`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// `x / (1 + exp(-x))`.
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
@@ -101,6 +107,7 @@ mod tests {
             ("exp near 0", worst(-1.0, 1.0, exp, f64::exp)),
             ("exp2", worst(-125.9, 1.0, exp2, f64::exp2)),
             ("exp2 near 0", worst(-1.0, 0.0, exp2, f64::exp2)),
+            ("sigmoid", worst(-80.0, 80.0, sigmoid, |x| 1.0 / (1.0 + (-x).exp()))),
             ("silu", worst(-80.0, 80.0, silu, |x| x / (1.0 + (-x).exp()))),
             ("softplus", worst(-80.0, 80.0, softplus, softplus_exact)),
             ("ln", worst(1.0, 3.0, |x| ln(x) + 1.0, |x| x.ln() + 1.0)),

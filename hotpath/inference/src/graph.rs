@@ -1,4 +1,4 @@
-//! The step graph (`step_graph.md`) as ONNX operators.
+//! The step graph (`step_graph.md`) as ONNX operators; and the window graph, a loop over it.
 
 use crate::spec::{CLASSES, Head, HeadTensor, LayerTensor, NORM_EPSILON, StepSpec, TIME_SCALES, Tensor};
 use chronos_market::REGIME_EMBEDDING;
@@ -26,6 +26,48 @@ pub(crate) fn step_graph(spec: &StepSpec) -> GraphProto {
     graph.proto
 }
 
+/// The graph that runs the step graph over the rows of a window: one `Scan` whose body is that graph with `initializer` in it. Names and
+/// shapes are the step graph's, but that `features`, `dt_s`, `regime`, `logits` and `forecast` have a row a step.
+pub(crate) fn window_graph(spec: &StepSpec, initializer: impl IntoIterator<Item = TensorProto>) -> GraphProto {
+    let mut body = step_graph(spec);
+    body.initializer.extend(initializer);
+    let mut graph = Graph { proto: GraphProto { name: "window".to_owned(), ..GraphProto::default() } };
+    graph.proto.input = body.input.iter().map(with_a_row_a_step).collect();
+    graph.proto.output = body.output.iter().map(with_a_row_a_step).collect();
+    graph.proto.initializer = vec![index_tensor(ROW_AXIS, &[1])];
+    // A Scan hands its body slices of the first axis: a row more in front of each row keeps the step's shapes.
+    let is_state = |value: &&ValueInfoProto| is_state(&value.name);
+    let (states, rows): (Vec<&ValueInfoProto>, Vec<&ValueInfoProto>) = body.input.iter().partition(is_state);
+    let mut inputs: Vec<String> = states.iter().map(|state| state.name.clone()).collect();
+    for row in &rows {
+        inputs.push(graph.node("Unsqueeze", &format!("{}.rows", row.name), &[&row.name, ROW_AXIS]));
+    }
+    let (states_next, rows_out): (Vec<&ValueInfoProto>, Vec<&ValueInfoProto>) = body.output.iter().partition(is_state);
+    let mut outputs: Vec<String> = states_next.iter().map(|state| state.name.clone()).collect();
+    outputs.extend(rows_out.iter().map(|row| format!("{}.rows", row.name)));
+    let mut step = body.clone();
+    step.input = states.into_iter().chain(rows.iter().copied()).cloned().collect();
+    step.output = states_next.into_iter().chain(rows_out.iter().copied()).cloned().collect();
+    // A name stands for one value, inside and outside of the loop.
+    step.input.iter_mut().chain(&mut step.output).for_each(|value| inside(&mut value.name));
+    step.initializer.iter_mut().for_each(|tensor| inside(&mut tensor.name));
+    for node in &mut step.node {
+        inside(&mut node.name);
+        node.input.iter_mut().chain(&mut node.output).for_each(inside);
+    }
+    let attributes = vec![
+        AttributeProto { name: "body".to_owned(), r#type: AttributeType::Graph as i32, g: Some(step), ..AttributeProto::default() },
+        int_attribute("num_scan_inputs", rows.len() as i64),
+    ];
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    graph.nodes("Scan", "steps", &inputs, &outputs, attributes);
+    for row in rows_out {
+        graph.node("Squeeze", &row.name, &[&format!("{}.rows", row.name), ROW_AXIS]);
+    }
+    graph.proto
+}
+
 /// An initialiser of 32-bit floats.
 pub(crate) fn float_tensor(name: String, shape: [usize; 2], values: &[f32]) -> TensorProto {
     TensorProto {
@@ -38,6 +80,7 @@ pub(crate) fn float_tensor(name: String, shape: [usize; 2], values: &[f32]) -> T
 }
 
 const ONE: &str = "one";
+const TWO: &str = "two";
 const EPSILON: &str = "epsilon";
 const SCALES: &str = "time.scales";
 const TAP_SUM: &str = "conv.ones";
@@ -46,6 +89,9 @@ const WINDOW_START: &str = "window.start";
 const WINDOW_END: &str = "window.end";
 const SPLIT_GATE: &str = "split.gate";
 const SPLIT_SELECTION: &str = "split.selection";
+const ROW_AXIS: &str = "axis.row";
+/// Name of a window's first dimension.
+const STEPS: &str = "steps";
 
 struct Graph {
     proto: GraphProto,
@@ -72,6 +118,7 @@ impl Graph {
         let selection = [spec.dt_rank, spec.d_state, spec.d_state];
         self.proto.initializer = vec![
             float_tensor(ONE.to_owned(), [1, 1], &[1.0]),
+            float_tensor(TWO.to_owned(), [1, 1], &[2.0]),
             float_tensor(EPSILON.to_owned(), [1, 1], &[NORM_EPSILON]),
             float_tensor(SCALES.to_owned(), [1, TIME_SCALES.len()], &TIME_SCALES),
             float_tensor(TAP_SUM.to_owned(), [1, spec.d_conv], &vec![1.0; spec.d_conv]),
@@ -90,7 +137,12 @@ impl Graph {
         let scaled = self.node("Mul", "time.scaled", &["dt_s", SCALES]);
         let above_one = self.node("Add", "time.above_one", &[&scaled, ONE]);
         let encoded = self.node("Log", "time.encoded", &[&above_one]);
-        self.node("Gemm", "time.projected", &[&encoded, &weight(Tensor::TimeWeight), &regime])
+        let projected = self.node("Gemm", "time.projected", &[&encoded, &weight(Tensor::TimeWeight), &regime]);
+        let (gate_weight, gate_bias) = (weight(Tensor::VolatilityWeight), weight(Tensor::VolatilityBias));
+        let volatility = self.node("Gemm", "volatility", &["features", &gate_weight, &gate_bias]);
+        let half_gate = self.node("Sigmoid", "volatility.sigmoid", &[&volatility]);
+        let gate = self.node("Mul", "volatility.gate", &[&half_gate, TWO]);
+        self.node("Mul", "encoded", &[&projected, &gate])
     }
 
     fn block(&mut self, layer: usize, residual: &str) -> String {
@@ -189,6 +241,28 @@ fn value(name: &str, shape: [usize; 2]) -> ValueInfoProto {
     let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
     let r#type = Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() });
     ValueInfoProto { name: name.to_owned(), r#type, ..ValueInfoProto::default() }
+}
+
+/// Whether an input or output of the step graph is a state rather than a row.
+fn is_state(name: &str) -> bool {
+    name.starts_with("ssm_") || name.starts_with("conv_")
+}
+
+/// A value of the step graph as the window graph has it.
+fn with_a_row_a_step(step: &ValueInfoProto) -> ValueInfoProto {
+    let mut value = step.clone();
+    if !is_state(&value.name)
+        && let Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), .. }) = &mut value.r#type
+        && let Some(rows) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
+    {
+        rows.value = Some(dimension::Value::DimParam(STEPS.to_owned()));
+    }
+    value
+}
+
+/// The name of a value inside the loop over the steps.
+fn inside(name: &mut String) {
+    name.insert_str(0, "step.");
 }
 
 fn index_tensor(name: &str, values: &[usize]) -> TensorProto {

@@ -4,7 +4,7 @@
 //! the time since the one before and the regime, and predicts. A [`StepSpec`] says how large a model is, [`StepWeights`] hold its
 //! values, and an ONNX file ([`write_onnx`], [`read_onnx`]) is how it travels. [`load`] gives one of two engines: [`NativeModel`],
 //! which computes exactly the graph that [`write_onnx`] writes and never allocates, or [`TractModel`], which runs any graph with
-//! the same signature.
+//! the same signature. An [`Ensemble`] asks several as one and says how far they disagree.
 //!
 //! ```
 //! use chronos_inference::{NativeModel, Prediction, StepInput, StepModel, StepSpec, StepWeights};
@@ -24,6 +24,7 @@
 #![doc = include_str!("step_graph.md")]
 
 mod elementary;
+mod ensemble;
 mod graph;
 mod instruction_set;
 mod load;
@@ -36,10 +37,11 @@ mod tract;
 pub mod trees;
 mod weights;
 
+pub use ensemble::Ensemble;
 pub use graph::OPSET;
 pub use load::{EngineChoice, LoadError, load};
 pub use native::NativeModel;
-pub use onnx::{Mismatch, OnnxStepModel, encode_onnx, read_onnx, write_onnx};
+pub use onnx::{Mismatch, OnnxStepModel, encode_onnx, encode_window_onnx, read_onnx, write_onnx};
 pub use spec::{CLASSES, Head, HeadTensor, LayerTensor, NORM_EPSILON, StepSpec, TIME_SCALES, Tensor};
 pub use step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 pub use tract::TractModel;

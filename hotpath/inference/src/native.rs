@@ -4,7 +4,7 @@
 //! the elementary functions are the crate's own, and products are never fused with sums. The same code is compiled for each
 //! [`InstructionSet`] and the widest one the machine has is run; the benches say what that pays. The formulas are in `step_graph.md`.
 
-use crate::elementary::{exp2, ln, silu, softplus};
+use crate::elementary::{exp2, ln, sigmoid, silu, softplus};
 use crate::instruction_set::{InstructionSet, for_each_instruction_set};
 use crate::matrix::{Matrix, TILES_NEAR};
 use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
@@ -21,6 +21,8 @@ pub struct NativeModel {
     input: Matrix,
     time: Matrix,
     regime: Matrix,
+    volatility: Matrix,
+    volatility_bias: Vec<f32>,
     input_bias: Vec<f32>,
     blocks: Vec<Block>,
     norm: Vec<f32>,
@@ -50,6 +52,8 @@ impl NativeModel {
             input: matrix(Tensor::InputWeight),
             time: matrix(Tensor::TimeWeight),
             regime: matrix(Tensor::RegimeWeight),
+            volatility: matrix(Tensor::VolatilityWeight),
+            volatility_bias: weights.values(Tensor::VolatilityBias).to_vec(),
             input_bias: weights.values(Tensor::InputBias).to_vec(),
             blocks: (0..spec.layers).map(|layer| Block::new(weights, layer)).collect(),
             norm: weights.values(Tensor::NormWeight).to_vec(),
@@ -124,9 +128,10 @@ impl NativeModel {
             0 => Some(&self.input),
             1 => Some(&self.regime),
             2 => Some(&self.time),
-            _ => match self.blocks.get((place - 3) / 4) {
-                Some(block) => [&block.in_proj, &block.x_proj, &block.dt_proj, &block.out_proj].get((place - 3) % 4).copied(),
-                None => heads(place - 3 - 4 * self.blocks.len()),
+            3 => Some(&self.volatility),
+            _ => match self.blocks.get((place - 4) / 4) {
+                Some(block) => [&block.in_proj, &block.x_proj, &block.dt_proj, &block.out_proj].get((place - 4) % 4).copied(),
+                None => heads(place - 4 - 4 * self.blocks.len()),
             },
         }
     }
@@ -138,6 +143,12 @@ impl NativeModel {
         self.input.accumulate(input.features, &mut self.residual);
         self.regime.accumulate(input.regime, &mut self.residual);
         self.time.accumulate(&TIME_SCALES.map(|scale| ln(1.0 + input.dt_s * scale)), &mut self.residual);
+        let gate = &mut self.scratch.normed;
+        gate.copy_from_slice(&self.volatility_bias);
+        self.volatility.accumulate(input.features, gate);
+        for (residual, gate) in self.residual.iter_mut().zip(gate) {
+            *residual *= 2.0 * sigmoid(*gate);
+        }
         for block in &mut self.blocks {
             block.step(&mut self.residual, &mut self.scratch);
         }

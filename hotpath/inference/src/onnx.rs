@@ -1,6 +1,6 @@
 //! Step models as ONNX files: written, read back, and recognised.
 
-use crate::graph::{OPSET, float_tensor, step_graph};
+use crate::graph::{OPSET, float_tensor, step_graph, window_graph};
 use crate::load::LoadError;
 use crate::spec::{Head, HeadTensor, LayerTensor, StepSpec, Tensor};
 use crate::weights::StepWeights;
@@ -40,10 +40,25 @@ impl fmt::Display for Mismatch {
 
 /// The model as the bytes of an ONNX file: operator set [`OPSET`], the same bytes for the same arguments.
 pub fn encode_onnx(weights: &StepWeights, metadata: &[(&str, &str)]) -> Vec<u8> {
-    let spec = weights.spec();
-    let mut graph = step_graph(spec);
-    let tensor = |tensor: Tensor| float_tensor(tensor.to_string(), tensor.shape(spec), weights.values(tensor));
-    graph.initializer.extend(spec.tensors().into_iter().map(tensor));
+    let mut graph = step_graph(weights.spec());
+    graph.initializer.extend(tensors_of(weights));
+    encode(graph, metadata)
+}
+
+/// The model over windows of any number of steps, for checks and for other tools: names, shapes and states as in the step graph, with a
+/// row a step in `features`, `dt_s`, `regime`, `logits` and `forecast`. Start states of zeros make it what training saw. Operator set
+/// [`OPSET`], the same bytes for the same arguments.
+pub fn encode_window_onnx(weights: &StepWeights, metadata: &[(&str, &str)]) -> Vec<u8> {
+    encode(window_graph(weights.spec(), tensors_of(weights)), metadata)
+}
+
+fn tensors_of(weights: &StepWeights) -> impl Iterator<Item = TensorProto> {
+    let spec = *weights.spec();
+    let tensor = move |tensor: Tensor| float_tensor(tensor.to_string(), tensor.shape(&spec), weights.values(tensor));
+    spec.tensors().into_iter().map(tensor)
+}
+
+fn encode(graph: GraphProto, metadata: &[(&str, &str)]) -> Vec<u8> {
     let entry = |&(key, value): &(&str, &str)| StringStringEntryProto { key: key.to_owned(), value: value.to_owned() };
     let model = ModelProto {
         ir_version: IR_VERSION,

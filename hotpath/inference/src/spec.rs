@@ -14,7 +14,7 @@ pub const NORM_EPSILON: f32 = 1e-5;
 pub const CLASSES: usize = 3;
 
 /// Sizes of a step model: a stack of selective state-space blocks (Gu and Dao, "Mamba: Linear-Time Sequence Modeling with
-/// Selective State Spaces", 2023) with a head for the direction and one for the forecast.
+/// Selective State Spaces", 2023) behind an encoder with a gate, with a head for the direction and one for the forecast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StepSpec {
     /// Scaled features taken.
@@ -36,9 +36,9 @@ pub struct StepSpec {
 }
 
 impl StepSpec {
-    /// The model used throughout: about 540,000 parameters (544,468 with 95 features).
+    /// The model used throughout: about 540,000 parameters (544,180 with 95 features).
     pub const fn standard(features: usize) -> StepSpec {
-        StepSpec { features, d_model: 128, layers: 4, d_state: 16, d_conv: 4, expand: 2, dt_rank: 8, head_hidden: 184 }
+        StepSpec { features, d_model: 128, layers: 4, d_state: 16, d_conv: 4, expand: 2, dt_rank: 8, head_hidden: 136 }
     }
 
     /// Channels of a block.
@@ -55,6 +55,7 @@ impl StepSpec {
     /// Every tensor, in the order in which a model file holds them.
     pub fn tensors(&self) -> Vec<Tensor> {
         let mut tensors = vec![Tensor::InputWeight, Tensor::InputBias, Tensor::TimeWeight, Tensor::RegimeWeight];
+        tensors.extend([Tensor::VolatilityWeight, Tensor::VolatilityBias]);
         for layer in 0..self.layers {
             tensors.extend(LayerTensor::ALL.map(|tensor| Tensor::Layer(layer, tensor)));
         }
@@ -82,6 +83,10 @@ pub enum Tensor {
     TimeWeight,
     /// Regime embedding to the residual stream.
     RegimeWeight,
+    /// Features to the volatility gate, which scales the encoded input: rows of features that tell no volatility are usually zero.
+    VolatilityWeight,
+    /// Bias of the volatility gate; with the weights at zero too, the gate is open at exactly 1.
+    VolatilityBias,
     /// A tensor of a block, by the block's number from 0.
     Layer(usize, LayerTensor),
     /// Gain of the normalisation before the heads.
@@ -183,10 +188,10 @@ impl Tensor {
     pub fn shape(self, spec: &StepSpec) -> [usize; 2] {
         let d_inner = spec.d_inner();
         match self {
-            Tensor::InputWeight => [spec.features, spec.d_model],
+            Tensor::InputWeight | Tensor::VolatilityWeight => [spec.features, spec.d_model],
             Tensor::TimeWeight => [TIME_SCALES.len(), spec.d_model],
             Tensor::RegimeWeight => [REGIME_EMBEDDING, spec.d_model],
-            Tensor::InputBias | Tensor::NormWeight => [1, spec.d_model],
+            Tensor::InputBias | Tensor::VolatilityBias | Tensor::NormWeight => [1, spec.d_model],
             Tensor::Layer(_, tensor) => match tensor {
                 LayerTensor::NormWeight => [1, spec.d_model],
                 LayerTensor::InProjWeight => [spec.d_model, 2 * d_inner],
@@ -221,6 +226,8 @@ impl fmt::Display for Tensor {
             Tensor::InputBias => f.write_str("input.bias"),
             Tensor::TimeWeight => f.write_str("time.weight"),
             Tensor::RegimeWeight => f.write_str("regime.weight"),
+            Tensor::VolatilityWeight => f.write_str("volatility.weight"),
+            Tensor::VolatilityBias => f.write_str("volatility.bias"),
             Tensor::NormWeight => f.write_str("norm.weight"),
             Tensor::Layer(layer, tensor) => {
                 let name = match tensor {
@@ -257,10 +264,10 @@ mod tests {
     #[test]
     fn standard_has_the_parameters_counted_by_hand() {
         let block = 128 + 128 * 512 + 4 * 256 + 256 + 256 * 40 + 8 * 256 + 256 + 16 * 256 + 256 + 256 * 128;
-        let head = |outputs: usize| 128 * 184 + 184 + 184 * outputs + outputs;
-        let input = 24 * 128 + 128 + 8 * 128 + 128 * 128;
+        let head = |outputs: usize| 128 * 136 + 136 + 136 * outputs + outputs;
+        let input = 2 * (24 * 128 + 128) + 8 * 128 + 128 * 128;
         assert_eq!(StepSpec::standard(24).parameter_count(), input + 4 * block + 128 + head(3) + head(1));
-        assert_eq!(StepSpec::standard(24).parameter_count(), 535_380);
+        assert_eq!(StepSpec::standard(24).parameter_count(), 526_004);
     }
 
     #[test]

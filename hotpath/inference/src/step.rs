@@ -61,6 +61,8 @@ pub struct Prediction {
     pub logits: [f32; CLASSES],
     /// Forecast of the regression head, in the unit the model was trained on.
     pub forecast: f32,
+    /// Standard deviation of the [signals](Prediction::signal) of an [`Ensemble`](crate::Ensemble)'s members; 0 from a single model.
+    pub spread: f32,
 }
 
 impl Prediction {
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn softmax_of_known_logits() {
         // Weights 1 : 2 : 5 have probabilities 1/8, 2/8, 5/8.
-        let prediction = Prediction { logits: [0.0, 2.0_f32.ln(), 5.0_f32.ln()], forecast: 0.0 };
+        let prediction = Prediction { logits: [0.0, 2.0_f32.ln(), 5.0_f32.ln()], forecast: 0.0, spread: 0.0 };
         for (got, wanted) in prediction.probabilities().into_iter().zip([0.125, 0.25, 0.625]) {
             assert!((got - wanted).abs() < 1e-7, "{got} {wanted}");
         }
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn softmax_survives_logits_whose_exponential_overflows() {
-        let prediction = Prediction { logits: [1e30, 0.0, -1e30], forecast: 0.0 };
+        let prediction = Prediction { logits: [1e30, 0.0, -1e30], forecast: 0.0, spread: 0.0 };
         assert_eq!(prediction.probabilities(), [1.0, 0.0, 0.0]);
         assert_eq!(prediction.signal(), -1.0);
     }

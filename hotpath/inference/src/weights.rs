@@ -62,8 +62,8 @@ impl StepWeights {
         let mut rounded = self.clone();
         for (tensor, values) in &mut rounded.tensors {
             let is_matrix = match tensor {
-                Tensor::InputWeight | Tensor::TimeWeight | Tensor::RegimeWeight => true,
-                Tensor::InputBias | Tensor::NormWeight => false,
+                Tensor::InputWeight | Tensor::TimeWeight | Tensor::RegimeWeight | Tensor::VolatilityWeight => true,
+                Tensor::InputBias | Tensor::VolatilityBias | Tensor::NormWeight => false,
                 Tensor::Layer(_, tensor) => matches!(
                     tensor,
                     LayerTensor::InProjWeight | LayerTensor::XProjWeight | LayerTensor::DtProjWeight | LayerTensor::OutProjWeight
@@ -103,7 +103,8 @@ fn initial_values(tensor: Tensor, spec: &StepSpec, rng: &mut Rng) -> Vec<f32> {
         // The encoding of a millisecond has a norm near 9, that of a feature vector near 5: keep time the lesser voice.
         Tensor::TimeWeight => uniform(0.1 * inverse_root),
         Tensor::NormWeight => vec![1.0; count],
-        Tensor::InputBias => vec![0.0; count],
+        // The gate starts at 1.
+        Tensor::InputBias | Tensor::VolatilityWeight | Tensor::VolatilityBias => vec![0.0; count],
         Tensor::Layer(_, tensor) => match tensor {
             LayerTensor::NormWeight | LayerTensor::D => vec![1.0; count],
             LayerTensor::InProjWeight | LayerTensor::ConvWeight | LayerTensor::XProjWeight | LayerTensor::DtProjWeight => {
@@ -168,7 +169,8 @@ mod tests {
     fn matrices_are_rounded_and_nothing_else() {
         let spec = StepSpec::standard(5);
         let untrained = StepWeights::untrained(&spec, 1);
-        let weights = StepWeights::from_fn(&spec, |tensor| untrained.values(tensor).iter().map(|value| value / 3.0).collect());
+        let weights =
+            StepWeights::from_fn(&spec, |tensor| untrained.values(tensor).iter().map(|value| (value + 1.0) / 3.0).collect());
         let weights = weights.unwrap();
         let rounded = weights.rounded_to_bfloat16();
         for tensor in spec.tensors() {

@@ -6,9 +6,9 @@
 
 use crate::config::Config;
 use crate::features::{Followed, follow};
-use crate::model::ModelDirectory;
+use crate::model::{ModelDirectory, as_one};
 use crate::replay::{Progress, SessionError};
-use chronos_inference::{NativeModel, Prediction, StepWeights};
+use chronos_inference::{NativeModel, Prediction, StepModel, StepWeights};
 use chronos_market::{EventKind, Frame, Instrument, MarketEvent, REGIME_EMBEDDING};
 use chronos_pipeline::predictor::Predictor;
 use chronos_pipeline::stopwatch::Started;
@@ -73,13 +73,14 @@ pub struct RoundingReport {
 pub fn round_to_bfloat16(options: &RoundingOptions, progress: &mut dyn FnMut(Progress)) -> Result<RoundingReport, SessionError> {
     let model = ModelDirectory::open(&options.model)?;
     let weights = model.weights()?;
-    let rounded = weights.rounded_to_bfloat16();
+    let rounded: Vec<StepWeights> = weights.iter().map(StepWeights::rounded_to_bfloat16).collect();
     let mut config = options.config.clone();
     let tick = model.tick();
     config.tick.min_interval_ms = tick.min_interval_ns as f64 / 1e6;
     config.tick.top_levels = tick.top_levels;
     let begin = |instruments: &[Instrument]| {
-        let predictor = |weights: &StepWeights| Predictor::new(Box::new(NativeModel::new(weights)), model.scales());
+        let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
+        let predictor = |weights: &[StepWeights]| Predictor::new(as_one(weights.iter().map(native).collect()), model.scales());
         let pairs = instruments.iter().map(|_| [predictor(&weights), predictor(&rounded)]).collect();
         Ok(Comparison { pairs, entry_threshold: model.manifest.outputs.entry_threshold, ..Comparison::default() })
     };
@@ -102,15 +103,18 @@ pub fn round_to_bfloat16(options: &RoundingOptions, progress: &mut dyn FnMut(Pro
                 .push("the evidence spoke for the model as it was: the rounded one has to be validated and promoted anew".into());
         }
     }
-    let changed = |tensor| {
-        let pairs = weights.values(tensor).iter().zip(rounded.values(tensor));
-        pairs.filter(|(before, after)| before != after).count() as u64
+    let changed = |(weights, rounded): (&StepWeights, &StepWeights)| {
+        let differing = |tensor| {
+            let pairs = weights.values(tensor).iter().zip(rounded.values(tensor));
+            pairs.filter(|(before, after)| before != after).count() as u64
+        };
+        weights.spec().tensors().into_iter().map(differing).sum::<u64>()
     };
     Ok(RoundingReport {
         schema: ROUNDING_SCHEMA,
         messages,
         steps: found.steps,
-        weights_changed: weights.spec().tensors().into_iter().map(changed).sum(),
+        weights_changed: weights.iter().zip(&rounded).map(changed).sum(),
         probability_difference_max: found.probability_max,
         probability_difference_mean: found.probability_sum / found.steps.max(1) as f64,
         forecast_difference_max: found.forecast_max,

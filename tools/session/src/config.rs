@@ -177,6 +177,8 @@ pub struct DecisionSection {
     pub spread_bps_max: f64,
     /// Ticks beyond the opposite best that an order may pay.
     pub slippage_ticks: i64,
+    /// Standard deviations of an ensemble's members by which its signal is drawn towards 0; a single model has none.
+    pub spread_penalty: f64,
 }
 
 /// `[venue]`.
@@ -287,6 +289,7 @@ impl Default for DecisionSection {
             horizon_ms: threshold.horizon_ns as f64 / NANOS_PER_MILLI as f64,
             spread_bps_max: threshold.spread_bps_max,
             slippage_ticks: threshold.slippage_ticks,
+            spread_penalty: threshold.spread_penalty,
         }
     }
 }
@@ -416,6 +419,7 @@ impl Config {
         range(between(self.decision.horizon_ms, 0.001, 86_400_000.0), "decision.horizon_ms", "must be 0.001 to 86400000")?;
         range(between(self.decision.spread_bps_max, 0.0, 10_000.0), "decision.spread_bps_max", "must be 0 to 10000")?;
         range((0..=10_000).contains(&self.decision.slippage_ticks), "decision.slippage_ticks", "must be 0 to 10000")?;
+        range(between(self.decision.spread_penalty, 0.0, 1_000.0), "decision.spread_penalty", "must be 0 to 1000")?;
         self.risk.validate()?;
         self.instruments.iter().try_for_each(|entry| order_rules(entry).map(|_| ()))?;
         range(between(self.venue.order_latency_us, 0.001, 6e7), "venue.order_latency_us", "must be 0.001 to 6e7")?;
@@ -516,6 +520,7 @@ impl Config {
             horizon_ns: nanos(self.decision.horizon_ms, 1e6),
             spread_bps_max: self.decision.spread_bps_max,
             slippage_ticks: self.decision.slippage_ticks,
+            spread_penalty: self.decision.spread_penalty,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The model directory: `model.onnx` and `manifest.toml`, bound together by hashes.
+//! The model directory: `model.onnx` and `manifest.toml`, bound together by hashes; for a deep ensemble a file for each further member.
 //!
 //! The manifest says what the model was trained on: features with their versions, in order, the scaler, the decision ticks, the
 //! warm-up. Whatever this build computes differently is refused at load, so that a model never sees other inputs than it was
@@ -9,7 +9,7 @@ use crate::evidence;
 pub use crate::evidence::subject_sha256;
 use crate::format::sha256_hex;
 use chronos_inference::trees::ForestError;
-use chronos_inference::{EngineChoice, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
+use chronos_inference::{EngineChoice, Ensemble, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
 use chronos_market::features::{features_hash, index_of, registry};
 use chronos_market::tick::TickConfig;
 use chronos_pipeline::predictor::{Predictor, Scale};
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub format: u32,
     /// The file beside it.
     pub model: ModelEntry,
+    /// Further members of a deep ensemble, each trained from a seed of its own; none for a single model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberEntry>,
     /// What the model is given.
     pub features: FeaturesEntry,
     /// How what it is given is scaled.
@@ -58,8 +61,18 @@ pub struct ModelEntry {
     pub name: String,
     /// SHA-256 of `model.onnx`, lower-case hex.
     pub sha256: String,
-    /// Number of parameters.
+    /// Number of parameters, of a single member.
     pub parameters: usize,
+}
+
+/// One of `[[members]]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberEntry {
+    /// Its file, beside the manifest.
+    pub file: String,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
 }
 
 /// `[features]`.
@@ -195,6 +208,7 @@ impl ModelDirectory {
             format: FORMAT,
             model: ModelEntry { name: name.to_owned(), sha256: String::new(), parameters: weights.spec().parameter_count() },
             scaler: ScalerEntry { mean: vec![0.0; names.len()], std: vec![1.0; names.len()], clip: 5.0 },
+            members: Vec::new(),
             features: FeaturesEntry { hash, names, versions },
             tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
             state: StateEntry { warmup_ticks: tick.warmup_ticks },
@@ -202,23 +216,36 @@ impl ModelDirectory {
             data: DataEntry { sha256: String::new() },
             evidence: toml::Table::new(),
         };
-        ModelDirectory::write(folder, weights, manifest)
+        ModelDirectory::write(folder, std::slice::from_ref(weights), manifest)
     }
 
-    /// Writes weights under a manifest made for others of the same inputs; the hash of the model's file in it is set, and evidence, which
-    /// spoke for the others, is left out.
+    /// Writes the members of an ensemble, or one model, under a manifest made for others of the same inputs; the hashes of the files in it
+    /// are set, and evidence, which spoke for the others, is left out.
     ///
     /// # Errors
-    /// [`ModelError`] where the folder holds a model already or cannot be written.
-    pub fn write(folder: &Path, weights: &StepWeights, mut manifest: Manifest) -> Result<ModelDirectory, ModelError> {
+    /// [`ModelError`] where the folder holds a model already or cannot be written, or there is no member.
+    pub fn write(folder: &Path, members: &[StepWeights], mut manifest: Manifest) -> Result<ModelDirectory, ModelError> {
+        let Some((first, others)) = members.split_first() else {
+            return Err(ModelError::Manifest {
+                path: folder.join(MANIFEST_FILE),
+                message: "a model has at least one member".into(),
+            });
+        };
         create_folder(folder, MODEL_FILE)?;
-        let onnx = encode_onnx(weights, &[(HASH_KEY, &manifest.features.hash)]);
-        manifest.model.sha256 = sha256_hex(&onnx);
+        let onnx = |weights: &StepWeights| encode_onnx(weights, &[(HASH_KEY, &manifest.features.hash)]);
+        let model = onnx(first);
+        let others: Vec<(String, Vec<u8>)> =
+            others.iter().enumerate().map(|(place, weights)| (format!("member_{}.onnx", place + 2), onnx(weights))).collect();
+        manifest.model.sha256 = sha256_hex(&model);
+        manifest.members = others.iter().map(|(file, onnx)| MemberEntry { file: file.clone(), sha256: sha256_hex(onnx) }).collect();
         manifest.evidence = toml::Table::new();
         let manifest_path = folder.join(MANIFEST_FILE);
         let text = toml::to_string(&manifest)
             .map_err(|error| ModelError::Manifest { path: manifest_path.clone(), message: error.to_string() })?;
-        write_file(&folder.join(MODEL_FILE), &onnx)?;
+        write_file(&folder.join(MODEL_FILE), &model)?;
+        for (file, onnx) in &others {
+            write_file(&folder.join(file), onnx)?;
+        }
         write_file(&manifest_path, text.as_bytes())?;
         Ok(ModelDirectory { folder: folder.to_owned(), manifest })
     }
@@ -234,26 +261,33 @@ impl ModelDirectory {
             read_manifest(folder, FORMAT, "; a model folder holds model.onnx and manifest.toml, `chronos model new` makes one")?;
         check(&manifest).map_err(refuse)?;
         evidence::check(&manifest, folder).map_err(refuse)?;
-        let model_path = folder.join(MODEL_FILE);
-        let bytes = std::fs::read(&model_path).map_err(|source| ModelError::Io { path: model_path.clone(), source, remedy: "" })?;
-        if sha256_hex(&bytes) != manifest.model.sha256 {
-            return Err(refuse(format!(
-                "{MODEL_FILE} is not the file this manifest was written for (SHA-256 differs); export both again"
-            )));
-        }
-        // A graph that only tract can run has no metadata of ours to compare with.
-        if let Ok(model) = read_onnx(&model_path) {
-            let held = model.metadata.iter().find(|(key, _)| key == HASH_KEY).map(|(_, hash)| hash.as_str());
-            if held != Some(manifest.features.hash.as_str()) {
-                return Err(refuse(
-                    "the features, or their order, are not those the model file was made for; export both again".into(),
-                ));
+        let directory = ModelDirectory { folder: folder.to_owned(), manifest };
+        let manifest = &directory.manifest;
+        for (file, sha256) in directory.files() {
+            if file.contains(['/', '\\']) {
+                return Err(refuse(format!("the member `{file}` is not a file of this folder")));
             }
-            if model.weights.spec().features != manifest.features.names.len() {
-                return Err(refuse("the number of features is not that of the model's input; export both again".into()));
+            let path = folder.join(file);
+            let bytes = std::fs::read(&path).map_err(|source| ModelError::Io { path: path.clone(), source, remedy: "" })?;
+            if sha256_hex(&bytes) != sha256 {
+                return Err(refuse(format!(
+                    "{file} is not the file this manifest was written for (SHA-256 differs); export both again"
+                )));
+            }
+            // A graph that only tract can run has no metadata of ours to compare with.
+            if let Ok(model) = read_onnx(&path) {
+                let held = model.metadata.iter().find(|(key, _)| key == HASH_KEY).map(|(_, hash)| hash.as_str());
+                if held != Some(manifest.features.hash.as_str()) {
+                    return Err(refuse(format!(
+                        "the features, or their order, are not those {file} was made for; export both again"
+                    )));
+                }
+                if model.weights.spec().features != manifest.features.names.len() {
+                    return Err(refuse(format!("the number of features is not that of the input of {file}; export both again")));
+                }
             }
         }
-        Ok(ModelDirectory { folder: folder.to_owned(), manifest })
+        Ok(directory)
     }
 
     /// Writes what speaks for the model into its manifest, sealed: a change of the model, the manifest or the evidence is found
@@ -282,22 +316,34 @@ impl ModelDirectory {
         !self.manifest.evidence.is_empty()
     }
 
-    /// Loads the model for one instrument.
+    /// Loads the model, an ensemble with all its members, for one instrument; with the name of the engine.
     ///
     /// # Errors
     /// [`ModelError::Load`] where the engine refuses it.
     pub fn predictor(&self, engine: EngineChoice) -> Result<(Predictor, String), ModelError> {
-        let model: Box<dyn StepModel> = load(&self.folder.join(MODEL_FILE), engine)?;
-        let engine = model.engine().to_string();
-        Ok((Predictor::new(model, self.scales()), engine))
+        let mut members: Vec<Box<dyn StepModel>> = Vec::new();
+        for (file, _) in self.files() {
+            members.push(load(&self.folder.join(file), engine)?);
+        }
+        let (name, count) = (members[0].engine().to_string(), members.len());
+        let name = if count == 1 { name } else { format!("{name} x {count}") };
+        let model = as_one(members);
+        Ok((Predictor::new(model, self.scales()), name))
     }
 
-    /// The weights, where the file holds the step graph that the native kernel knows.
+    /// The weights of every member, where the files hold the step graph that the native kernel knows.
     ///
     /// # Errors
-    /// [`ModelError::Load`] where it holds another, or cannot be read.
-    pub fn weights(&self) -> Result<StepWeights, ModelError> {
-        Ok(read_onnx(&self.folder.join(MODEL_FILE))?.weights)
+    /// [`ModelError::Load`] where one holds another, or cannot be read.
+    pub fn weights(&self) -> Result<Vec<StepWeights>, ModelError> {
+        self.files().map(|(file, _)| Ok(read_onnx(&self.folder.join(file))?.weights)).collect()
+    }
+
+    /// Files of the members and their hashes, the model's own first.
+    fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let first = (MODEL_FILE, self.manifest.model.sha256.as_str());
+        let others = self.manifest.members.iter().map(|member| (member.file.as_str(), member.sha256.as_str()));
+        std::iter::once(first).chain(others)
     }
 
     /// What the model is given, and how it is scaled.
@@ -324,6 +370,15 @@ impl ModelDirectory {
     /// Whether nothing speaks for the model and nobody trained it.
     pub fn is_untrained(&self) -> bool {
         self.manifest.model.name == "untrained" && self.manifest.data.sha256.is_empty()
+    }
+}
+
+/// One model of several members; a single one as it is.
+pub(crate) fn as_one(mut members: Vec<Box<dyn StepModel>>) -> Box<dyn StepModel> {
+    assert!(!members.is_empty(), "a model has at least one member");
+    match (members.len(), members.pop()) {
+        (1, Some(single)) => single,
+        (_, last) => Box::new(Ensemble::new(members.into_iter().chain(last).collect()).expect("checked above")),
     }
 }
 
@@ -460,6 +515,7 @@ pub(crate) fn list_hash(names: &[String], versions: &[u16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chronos_market::{Bbo, BookState, Frame, InstrumentId};
 
     fn edited(edit: impl Fn(&mut Manifest)) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -499,7 +555,7 @@ mod tests {
             manifest.features.names.swap(0, 1);
             manifest.features.hash = list_hash(&manifest.features.names, &manifest.features.versions);
         };
-        assert!(edited(rehashed).contains("not those the model file was made for"));
+        assert!(edited(rehashed).contains("not those model.onnx was made for"));
     }
 
     #[test]
@@ -509,5 +565,41 @@ mod tests {
         assert!(edited(|manifest| manifest.format = 9).contains("format 9"));
         let empty = tempfile::tempdir().unwrap();
         assert!(ModelDirectory::open(empty.path()).is_err_and(|error| error.to_string().contains("chronos model new")));
+    }
+
+    #[test]
+    fn members_step_as_one_and_each_is_bound_by_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = StepSpec { d_model: 8, layers: 1, head_hidden: 4, ..StepSpec::standard(registry().len()) };
+        let members = [1, 2, 3].map(|seed| StepWeights::untrained(&spec, seed));
+        let single = ModelDirectory::create(&folder.path().join("single"), &members[0], "single").unwrap();
+        let path = folder.path().join("ensemble");
+        let written = ModelDirectory::write(&path, &members, single.manifest.clone()).unwrap();
+        let opened = ModelDirectory::open(&path).unwrap();
+        assert_eq!(opened.manifest, written.manifest);
+        assert_eq!(opened.weights().unwrap(), members);
+
+        let frame = Frame {
+            seq: 0,
+            recv_ns: 0,
+            elapsed_ns: 0,
+            instrument: InstrumentId(0),
+            book: BookState::Synced,
+            warmup_left: 0,
+            bbo: Bbo::default(),
+            features: std::array::from_fn(|place| place as f64 * 0.01),
+        };
+        let (mut predictor, engine) = opened.predictor(EngineChoice::Native).unwrap();
+        assert_eq!(engine, "native-f32 x 3");
+        let said = *predictor.step(&frame, &[0.0; 128]).unwrap();
+        assert!(said.spread > 0.0);
+        let (mut alone, engine) = single.predictor(EngineChoice::Native).unwrap();
+        assert_eq!((engine.as_str(), alone.step(&frame, &[0.0; 128]).unwrap().spread), ("native-f32", 0.0));
+
+        std::fs::copy(path.join("model.onnx"), path.join("member_3.onnx")).unwrap();
+        assert!(ModelDirectory::open(&path).unwrap_err().to_string().contains("member_3.onnx is not the file"));
+        let manifest = std::fs::read_to_string(path.join("manifest.toml")).unwrap();
+        std::fs::write(path.join("manifest.toml"), manifest.replace("member_3.onnx", "../single/model.onnx")).unwrap();
+        assert!(ModelDirectory::open(&path).unwrap_err().to_string().contains("not a file of this folder"));
     }
 }

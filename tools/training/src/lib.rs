@@ -2,3 +2,9 @@
 //!
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
+
+pub mod losses;
+pub mod operations;
+pub mod optimiser;
+pub mod parameters;
+pub mod recurrent;

@@ -27,6 +27,8 @@ impl<'a> Reference<'a> {
         let mut residual = sum(&self.times(&wide(features), Tensor::InputWeight), &self.row(Tensor::InputBias));
         residual = sum(&residual, &self.times(&wide(regime), Tensor::RegimeWeight));
         residual = sum(&residual, &self.times(&time, Tensor::TimeWeight));
+        let volatility = sum(&self.times(&wide(features), Tensor::VolatilityWeight), &self.row(Tensor::VolatilityBias));
+        residual = residual.iter().zip(&volatility).map(|(value, gate)| value * 2.0 / (1.0 + (-gate).exp())).collect();
         for layer in 0..self.weights.spec().layers {
             residual = sum(&residual, &self.block(layer, &residual));
         }

@@ -4,7 +4,7 @@ mod meta;
 mod threshold;
 
 pub use meta::{META_THRESHOLD, MetaCounters, MetaError, MetaFilter, MetaModel, PRIMARY_SIDE, PRIMARY_STRENGTH, SentOrder};
-pub use threshold::{SIGNAL_FEATURES, ThresholdConfig, ThresholdStrategy, feature_signal};
+pub use threshold::{SIGNAL_FEATURES, ThresholdConfig, ThresholdStrategy, cautious_signal, feature_signal};
 
 use crate::account::AccountView;
 use chronos_inference::Prediction;

@@ -18,11 +18,19 @@ pub fn feature_signal([imbalance, order_flow]: [f64; 2]) -> f64 {
     0.5 * (imbalance + order_flow.tanh())
 }
 
+/// The signal of an ensemble less `spread_penalty` standard deviations of its members, towards 0 and not beyond: where members disagree
+/// there is less to act on. A single model's signal as it is.
+#[inline]
+pub fn cautious_signal(prediction: &Prediction, spread_penalty: f64) -> f64 {
+    let signal = prediction.signal();
+    (signal.abs() - spread_penalty * f64::from(prediction.spread)).max(0.0).copysign(signal)
+}
+
 /// Parameters of the [`ThresholdStrategy`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ThresholdConfig {
-    /// Signal from which a position is opened, above 0 to 1. The signal is the model's P(up) - P(down); without a model
-    /// [`feature_signal`].
+    /// Signal from which a position is opened, above 0 to 1. The signal is the model's P(up) - P(down), an ensemble's drawn towards 0
+    /// by its spread; without a model [`feature_signal`].
     pub entry: f64,
     /// Signal against the position from which it is closed early, 0 to 1.
     pub exit: f64,
@@ -34,6 +42,9 @@ pub struct ThresholdConfig {
     pub spread_bps_max: f64,
     /// Ticks beyond the opposite best that an order may pay.
     pub slippage_ticks: i64,
+    /// Spreads of an ensemble's members by which its signal is drawn towards 0, 0 or more; see [`cautious_signal`]. A single model has
+    /// no spread.
+    pub spread_penalty: f64,
 }
 
 impl Default for ThresholdConfig {
@@ -45,6 +56,7 @@ impl Default for ThresholdConfig {
             horizon_ns: 5_000_000_000,
             spread_bps_max: 5.0,
             slippage_ticks: 2,
+            spread_penalty: 1.0,
         }
     }
 }
@@ -83,7 +95,7 @@ impl ThresholdStrategy {
 
     fn signal(&self, frame: &Frame, prediction: Option<&Prediction>) -> f64 {
         match (prediction, self.imbalance, self.order_flow) {
-            (Some(prediction), ..) => prediction.signal(),
+            (Some(prediction), ..) => cautious_signal(prediction, self.config.spread_penalty),
             (None, Some(imbalance), Some(order_flow)) => feature_signal([frame.features[imbalance], frame.features[order_flow]]),
             _ => 0.0,
         }
@@ -200,6 +212,16 @@ mod tests {
     #[test]
     fn the_features_it_reads_are_registered() {
         assert!(SIGNAL_FEATURES.iter().all(|name| index_of(name).is_some()));
+    }
+
+    #[test]
+    fn disagreement_draws_the_signal_towards_zero_and_not_beyond() {
+        let prediction = |weights: [f32; 3], spread| Prediction { logits: weights.map(f32::ln), forecast: 0.0, spread };
+        // P(up) - P(down) is 0.6 - 0.1.
+        let up = |spread| cautious_signal(&prediction([1.0, 3.0, 6.0], spread), 2.0);
+        assert!((up(0.0) - 0.5).abs() < 1e-7 && (up(0.1) - 0.3).abs() < 1e-7 && up(0.3) == 0.0);
+        let down = cautious_signal(&prediction([6.0, 3.0, 1.0], 0.1), 2.0);
+        assert!((down + 0.3).abs() < 1e-7);
     }
 
     #[test]
