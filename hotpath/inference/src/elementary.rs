@@ -12,7 +12,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `exp(x)` within 3e-7 relative, for x held between -87 and 88; not a number for itself.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // x = k ln 2 + r with |r| <= ln 2 / 2.
     let rounded = x * LOG2_E + ROUNDER;
@@ -24,7 +24,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// `2^x` within 3e-7 relative, for x not above 127 and held at -126 from below; not a number for itself. It takes a third less
 /// time than [`exp`], since what `x` leaves over an integer is exact.
 #[inline(always)]
-pub(crate) fn exp2(x: f32) -> f32 {
+pub fn exp2(x: f32) -> f32 {
     let x = if x < -126.0 { -126.0 } else { x };
     let rounded = x + ROUNDER;
     let r = (x - (rounded - ROUNDER)) * LN_2;
@@ -46,26 +46,26 @@ fn power_of_2(rounded: f32) -> f32 {
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// `x / (1 + exp(-x))`.
 #[inline(always)]
-pub(crate) fn silu(x: f32) -> f32 {
+pub fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }
 
 /// `ln(1 + exp(x))`.
 #[inline(always)]
-pub(crate) fn softplus(x: f32) -> f32 {
+pub fn softplus(x: f32) -> f32 {
     let positive = if x > 0.0 { x } else { 0.0 };
     positive + ln_1p(exp(-x.abs()))
 }
 
 /// `ln(x)` of a positive, normal x.
 #[inline(always)]
-pub(crate) fn ln(x: f32) -> f32 {
+pub fn ln(x: f32) -> f32 {
     let exponent = (x.to_bits() >> 23) as i32 - 127;
     let mantissa = f32::from_bits((x.to_bits() & 0x007f_ffff) | 0x3f80_0000);
     exponent as f32 * LN_2 + ln_1p(mantissa - 1.0)

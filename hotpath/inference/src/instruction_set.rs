@@ -1,8 +1,8 @@
-//! Which vector instructions the machine has.
+//! Which vector instructions the machine has, and functions compiled for each of them.
 
 /// The vector instructions that a kernel may use. Every kernel gives the same bits with each of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum InstructionSet {
+pub enum InstructionSet {
     /// What every machine of the target has: SSE2 on x86-64.
     Baseline,
     /// AVX2.
@@ -15,7 +15,7 @@ pub(crate) enum InstructionSet {
 
 impl InstructionSet {
     /// All that this machine has, the widest last.
-    pub(crate) fn available() -> Vec<InstructionSet> {
+    pub fn available() -> Vec<InstructionSet> {
         let mut sets = vec![InstructionSet::Baseline];
         #[cfg(target_arch = "x86_64")]
         {
@@ -34,7 +34,7 @@ impl InstructionSet {
     }
 
     /// The widest that this machine has.
-    pub(crate) fn widest() -> InstructionSet {
+    pub fn widest() -> InstructionSet {
         InstructionSet::available().pop().unwrap_or(InstructionSet::Baseline)
     }
 }
@@ -42,6 +42,7 @@ impl InstructionSet {
 /// Defines a function that takes an [`InstructionSet`] before its own arguments and whose body is compiled for each. What the body calls
 /// has to be `#[inline(always)]`, else it is compiled once, for the baseline (a closure in place of this macro is no help: it is not
 /// inlined for sure, and the step took more than twice as long).
+#[macro_export]
 macro_rules! for_each_instruction_set {
     ($(#[$attribute:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),*) $body:block) => {
         $(#[$attribute])*
@@ -66,4 +67,4 @@ macro_rules! for_each_instruction_set {
         }
     };
 }
-pub(crate) use for_each_instruction_set;
+pub use for_each_instruction_set;

@@ -23,10 +23,10 @@
 //!
 #![doc = include_str!("step_graph.md")]
 
-mod elementary;
+pub mod elementary;
 mod ensemble;
 mod graph;
-mod instruction_set;
+pub mod instruction_set;
 mod load;
 mod matrix;
 mod native;

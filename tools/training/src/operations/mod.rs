@@ -1,15 +1,24 @@
 //! What the networks compute beyond matrix products: the selective scan, the causal convolution, normalisations.
 //!
-//! Every function takes tensors of f32 or of f64, all of one kind, and is differentiable.
+//! Every function takes tensors of f32 or of f64, all of one kind, and is differentiable. On the flex backend scan, convolution and RMS
+//! norm are fused, with backward passes of their own, and give the same bits for any number of threads; on any other backend, as that
+//! of the feature `gpu`, they are made of burn's own operations. That feature is compiled but was never run by us.
 
+mod convolution;
+mod fused;
+mod norm;
 mod plain;
+mod real;
+mod scan;
 
 pub use burn::tensor::activation::silu;
 
 use burn::Tensor;
+use burn::backend::{Dispatch, DispatchDevice};
+use fused::FusedOperations;
 
 /// Added to the mean square, or the variance, in every normalisation.
-pub const NORM_EPSILON: f64 = chronos_inference::NORM_EPSILON as f64;
+pub const NORM_EPSILON: f64 = 1e-5;
 
 /// What a selective scan takes. `states` are the values of state that each channel has.
 #[derive(Clone, Debug)]
@@ -44,7 +53,20 @@ pub struct ScanInput {
 /// # Panics
 /// Where the shapes do not fit together, as burn's own operations do.
 pub fn selective_scan(input: ScanInput) -> Tensor<3> {
-    plain::selective_scan(input, None).0
+    if !is_flex(&input.u) {
+        return plain::selective_scan(input, None).0;
+    }
+    let ScanInput { u, delta, delta_bias, a_log, b, c, d, z } = input;
+    Tensor::from_dispatch(Dispatch::scan(
+        u.into_dispatch(),
+        delta.into_dispatch(),
+        delta_bias.into_dispatch(),
+        a_log.into_dispatch(),
+        b.into_dispatch(),
+        c.into_dispatch(),
+        d.into_dispatch(),
+        z.into_dispatch(),
+    ))
 }
 
 /// [`selective_scan`] from `state`, `[batch, states, channels]`; also gives the state after the last step. For sequences that come in
@@ -62,7 +84,10 @@ pub fn selective_scan_with_state(input: ScanInput, state: Tensor<3>) -> (Tensor<
 /// # Panics
 /// Where the shapes do not fit together.
 pub fn causal_conv_silu(x: Tensor<3>, taps: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
-    plain::causal_conv_silu(x, taps, bias)
+    if !is_flex(&x) {
+        return plain::causal_conv_silu(x, taps, bias);
+    }
+    Tensor::from_dispatch(Dispatch::conv_silu(x.into_dispatch(), taps.into_dispatch(), bias.into_dispatch()))
 }
 
 /// `x / sqrt(mean(x^2) + 1e-5) * gain` over the last dimension (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
@@ -70,7 +95,10 @@ pub fn causal_conv_silu(x: Tensor<3>, taps: Tensor<2>, bias: Tensor<1>) -> Tenso
 /// # Panics
 /// Where `gain` has not the length of the last dimension.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>) -> Tensor<D> {
-    plain::rms_norm(x, gain)
+    if !is_flex(&x) {
+        return plain::rms_norm(x, gain);
+    }
+    Tensor::from_dispatch(Dispatch::rms(x.into_dispatch(), gain.into_dispatch()))
 }
 
 /// `(x - mean(x)) / sqrt(var(x) + 1e-5) * gamma + beta` over the last dimension, the variance over all values (Ba, Kiros and Hinton,
@@ -81,3 +109,15 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>) -> Tensor<D> {
 pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1>) -> Tensor<D> {
     plain::layer_norm(x, gamma, beta)
 }
+
+/// Whether a tensor lives on the flex backend, with or without gradients.
+fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[allow(unreachable_patterns)] // Without another backend in the build there is nothing else to match.
+    match tensor.device().without_autodiff().as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
