@@ -3,7 +3,9 @@
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
 
+pub mod fit;
 pub mod losses;
+pub mod network;
 pub mod operations;
 pub mod optimiser;
 pub mod parameters;
