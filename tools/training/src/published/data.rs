@@ -53,14 +53,19 @@ impl Split {
     /// # Errors
     /// [`DataError`].
     pub fn read(path: &Path, window: usize) -> Result<Self, DataError> {
+        Ok(Self::read_with_hash(path, window)?.0)
+    }
+
+    fn read_with_hash(path: &Path, window: usize) -> Result<(Self, String), DataError> {
         if !path.is_file() {
             return Err(DataError::Missing { path: path.to_owned() });
         }
-        let split = Self { rows: read_history(path, &HistoryOptions::default())?.bars, window };
+        let history = read_history(path, &HistoryOptions::default())?;
+        let split = Self { rows: history.bars, window };
         if split.samples() == 0 {
             return Err(DataError::Short { path: path.to_owned(), rows: split.rows.len(), rows_min: window + 2 });
         }
-        Ok(split)
+        Ok((split, history.sha256))
     }
 
     /// How many samples there are: one less than possible, for the last row is never a target.
@@ -118,6 +123,8 @@ pub struct Splits {
     pub validation: Split,
     /// What judges.
     pub test: Split,
+    /// Hexadecimal SHA-256 of their files.
+    pub sha256: [String; 3],
 }
 
 impl Splits {
@@ -126,7 +133,8 @@ impl Splits {
     /// # Errors
     /// [`DataError`].
     pub fn read(folder: &Path, window: usize) -> Result<Self, DataError> {
-        let [train, validation, test] = SPLIT_FILES.map(|name| Split::read(&folder.join(name), window));
-        Ok(Self { train: train?, validation: validation?, test: test? })
+        let [train, validation, test] = SPLIT_FILES.map(|name| Split::read_with_hash(&folder.join(name), window));
+        let ((train, of_train), (validation, of_validation), (test, of_test)) = (train?, validation?, test?);
+        Ok(Self { train, validation, test, sha256: [of_train, of_validation, of_test] })
     }
 }
