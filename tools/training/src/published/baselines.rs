@@ -21,7 +21,7 @@ pub struct Baseline {
 
 /// Which kind of layers.
 #[derive(Module, Debug)]
-pub enum Layers {
+pub(super) enum Layers {
     /// Long short-term memory.
     Lstm(Vec<Lstm>),
     /// The same in both directions: each pair forward, then backward.

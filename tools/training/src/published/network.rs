@@ -14,14 +14,14 @@ pub struct CryptoMamba {
 
 /// One stage: residual blocks, and the map to the next width.
 #[derive(Module, Debug)]
-pub struct StageNetwork {
+pub(super) struct StageNetwork {
     blocks: Vec<BlockNetwork>,
     map: LinearNetwork,
 }
 
 /// One block. Projections of several things are kept apart, so that nothing has to be cut.
 #[derive(Module, Debug)]
-pub struct BlockNetwork {
+pub(super) struct BlockNetwork {
     norm_weight: Param<Tensor<1>>,
     norm_bias: Param<Tensor<1>>,
     /// `[width, units]`.
@@ -49,7 +49,7 @@ pub struct BlockNetwork {
 
 /// `x weight + bias` over the last dimension.
 #[derive(Module, Debug)]
-pub struct LinearNetwork {
+pub(super) struct LinearNetwork {
     /// `[in, out]`.
     weight: Param<Tensor<2>>,
     bias: Param<Tensor<1>>,
@@ -162,7 +162,7 @@ impl LinearNetwork {
         Self { weight: matrix(&weight, linear.outputs(), device), bias: vector(&linear.bias, device) }
     }
 
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         product(x, &self.weight) + self.bias.val().unsqueeze()
     }
 }
