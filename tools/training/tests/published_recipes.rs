@@ -43,13 +43,15 @@ fn a_stopped_run_goes_on_to_the_same_end() {
 }
 
 #[test]
-fn the_published_recipe_kills_its_blocks_and_goes_on_without_them() {
+fn published_blocks_that_are_left_out_do_nothing_and_live_ones_do() {
     let splits = splits([50, 30, 30]);
     let folder = tempfile::tempdir().unwrap();
-    let trained = train(Recipe::Published, &splits, 600, folder.path(), None).unwrap();
-    let blocks = trained.blocks.unwrap();
-    assert!(blocks.count == 12 && blocks.left_out_from.is_some_and(|epoch| epoch < 600), "{blocks:?}");
-    assert_eq!(trained.epochs, 600);
+    // As a run leaves it that goes on without its blocks.
+    std::fs::write(folder.path().join("blocks-left-out-from"), "0").unwrap();
+    let trained = train(Recipe::Published, &splits, 20, folder.path(), None).unwrap();
+    assert_eq!((trained.epochs, trained.blocks.unwrap().left_out_from), (20, Some(0)));
+    let whole = train(Recipe::Published, &splits, 20, tempfile::tempdir().unwrap().path(), None).unwrap();
+    assert!(whole.blocks.unwrap().left_out_from.is_none() && whole.predictions != trained.predictions);
     let live = train(Recipe::Live, &splits, 3, tempfile::tempdir().unwrap().path(), None).unwrap().blocks.unwrap();
-    assert_eq!((live.alive, live.left_out_from), (12, None));
+    assert_eq!((live.alive, live.count, live.left_out_from), (12, 12, None));
 }
