@@ -27,6 +27,11 @@ enum Command {
 #[command(after_help = "Examples:
   chronos exchange generate --seed 7 --seconds 300 --out market.gz
   chronos exchange generate --bytes 10GB --symbols 4 --out long.zst
+  chronos exchange generate --plant 0.3 --seconds 600 --out signal.gz
+  chronos exchange generate --plant 0 --seconds 600 --out noise.gz
+
+With --plant the mid moves about once a second by a fair coin; takers lean towards its next move by the strength, and at 0 nothing
+that is seen of the market says anything of what comes: whoever finds skill there has deceived himself.
 
 Memory does not grow with the length. Symbols after the first are markets of their own, named
 SIM2USDT, SIM3USDT and so on; with several, the snapshots name theirs.")]
@@ -46,6 +51,9 @@ struct GenerateArguments {
     /// How many symbols
     #[arg(long, value_name = "N", default_value_t = 1)]
     symbols: u16,
+    /// Plant a signal of this strength, 0 (none at all) to 1: order flow leans towards the mid's next move, and nothing else tells it
+    #[arg(long, value_name = "STRENGTH")]
+    plant: Option<f64>,
     /// File to write; gzip where the name ends in .gz, zstd where it ends in .zst, plain otherwise
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -98,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_generate(arguments: &GenerateArguments) -> Result<()> {
-    let GenerateArguments { seed, seconds, bytes, symbol, symbols, out } = arguments;
+    let GenerateArguments { seed, seconds, bytes, symbol, symbols, plant, out } = arguments;
     let seconds_default = if bytes.is_some() { u32::MAX } else { GeneratorConfig::default().seconds };
     let config = GeneratorConfig {
         seed: *seed,
@@ -106,6 +114,7 @@ fn run_generate(arguments: &GenerateArguments) -> Result<()> {
         max_bytes: *bytes,
         symbol: symbol.clone(),
         symbols: *symbols,
+        plant: *plant,
         ..GeneratorConfig::default()
     };
     let summary = generate_with_progress(&config, out)?;

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod exchange;
 mod explain;
+mod export;
 mod features;
 mod inspect;
 mod journal;
@@ -53,6 +54,8 @@ enum Command {
     Dataset(dataset::Arguments),
     /// Make model directories
     Model(model::Arguments),
+    /// Write a model as ONNX files for other tools: step and window graphs, and how to call them
+    Export(export::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
     Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Dataset(arguments) => done(dataset::run(&arguments)),
         Command::Exchange(arguments) => done(exchange::run(&arguments)),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),

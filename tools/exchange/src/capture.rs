@@ -10,6 +10,7 @@
 use crate::agents::{Agents, Amendment};
 use crate::matching_engine::{EngineEvent, EngineRequest, MatchingEngine};
 use crate::output_file::OutputFile;
+use crate::planted::PlantedFlow;
 use chronos_market::{NANOS_PER_MILLI, NANOS_PER_SECOND, PRICE_SCALE, Price, QTY_SCALE, Qty, Side};
 use fastrand::Rng;
 use std::cmp::Reverse;
@@ -19,7 +20,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// What to generate. The same configuration gives the same bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct GeneratorConfig {
     /// Seed of everything random.
     pub seed: u64,
@@ -44,6 +45,10 @@ pub struct GeneratorConfig {
     pub depth_interval_ms: u32,
     /// Levels a side in the snapshot, at least 1; with fewer than the book has, a reader does not know the deeper ones.
     pub snapshot_levels: usize,
+    /// In place of the usual agents a flow with a signal of known strength, 0 to 1, planted in it: takers buy before the mid rises with a
+    /// probability of `(1 + strength) / 2`, and sell likewise. The mid moves about once a second, by a fair coin, and nothing else
+    /// tells where to: at 0 nothing does. `None`: the usual agents.
+    pub plant: Option<f64>,
 }
 
 impl Default for GeneratorConfig {
@@ -61,6 +66,7 @@ impl Default for GeneratorConfig {
             lot: Qty(QTY_SCALE / 1_000),
             depth_interval_ms: 100,
             snapshot_levels: 1_000,
+            plant: None,
         }
     }
 }
@@ -175,6 +181,9 @@ fn check(config: &GeneratorConfig) -> io::Result<()> {
     if config.snapshot_levels < 1 {
         return refuse("snapshot_levels must be at least 1");
     }
+    if config.plant.is_some_and(|strength| !(0.0..=1.0).contains(&strength)) {
+        return refuse("plant must be a strength from 0 (no signal) to 1");
+    }
     Ok(())
 }
 
@@ -187,7 +196,7 @@ const DELAY_MEAN_MORE_NS: f64 = 250_000.0;
 
 /// One symbol: its exchange, who trades there, and the lines that its recorder has received and not handed out.
 struct SymbolMarket {
-    agents: Agents,
+    flow: OrderFlow,
     engine: MatchingEngine,
     events: Vec<EngineEvent>,
     /// What is asked of the engine next, and when.
@@ -206,16 +215,19 @@ impl SymbolMarket {
         let mut engine = MatchingEngine::new();
         let mut events = Vec::new();
         let price_ticks = config.start_price.0 / config.tick.0;
-        let mut agents = Agents::new(config.seed, config.start_ns, price_ticks, Amendment::Cancel);
-        for request in agents.opening() {
+        let mut flow = match config.plant {
+            None => OrderFlow::Usual(Agents::new(config.seed, config.start_ns, price_ticks, Amendment::Cancel)),
+            Some(strength) => OrderFlow::Planted(PlantedFlow::new(config.seed, config.start_ns, price_ticks, strength)),
+        };
+        for request in flow.opening() {
             // The opening may cross itself; what is refused is not in the book, and that is all that counts.
             let _ = engine.apply(&request, &mut events);
         }
         let length_ns = i64::from(config.seconds) * NANOS_PER_SECOND;
         let interval_ns = i64::from(config.depth_interval_ms) * NANOS_PER_MILLI;
         SymbolMarket {
-            next: agents.next(&engine),
-            agents,
+            next: flow.next(&engine),
+            flow,
             engine,
             events,
             recorder: Recorder::new(config),
@@ -271,14 +283,54 @@ impl SymbolMarket {
         self.events.clear();
         // A refusal (an order that is gone, a post-only that would take) is part of the game and changes nothing.
         let _ = self.engine.apply(&request, &mut self.events);
-        self.agents.observe(&self.events);
+        while let Some(request) = self.flow.rest() {
+            let _ = self.engine.apply(&request, &mut self.events);
+        }
+        self.flow.observe(&self.events);
         self.recorder.record(now_ns, &self.engine, &self.events);
         // Taken while a diff is open, so that the diff straddles it; it arrives after that diff.
         if !self.is_snapshot_taken && now_ns >= self.snapshot_due_ns && self.recorder.is_diff_open() {
             self.recorder.take_snapshot(now_ns, self.depth_due_ns + self.interval_ns / 2, &self.engine);
             self.is_snapshot_taken = true;
         }
-        self.next = self.agents.next(&self.engine);
+        self.next = self.flow.next(&self.engine);
+    }
+}
+
+/// Who asks the engine for what.
+enum OrderFlow {
+    Usual(Agents),
+    Planted(PlantedFlow),
+}
+
+impl OrderFlow {
+    fn opening(&mut self) -> Vec<EngineRequest> {
+        match self {
+            OrderFlow::Usual(agents) => agents.opening(),
+            OrderFlow::Planted(flow) => flow.opening(),
+        }
+    }
+
+    fn next(&mut self, engine: &MatchingEngine) -> (i64, EngineRequest) {
+        match self {
+            OrderFlow::Usual(agents) => agents.next(engine),
+            OrderFlow::Planted(flow) => flow.next(engine),
+        }
+    }
+
+    /// What else is asked in the same message.
+    fn rest(&mut self) -> Option<EngineRequest> {
+        match self {
+            OrderFlow::Usual(_) => None,
+            OrderFlow::Planted(flow) => flow.rest(),
+        }
+    }
+
+    fn observe(&mut self, events: &[EngineEvent]) {
+        match self {
+            OrderFlow::Usual(agents) => agents.observe(events),
+            OrderFlow::Planted(_) => {}
+        }
     }
 }
 
@@ -923,6 +975,8 @@ mod tests {
             (GeneratorConfig { symbol: "SIM3USDT".to_owned(), symbols: 3, ..good.clone() }, "further"),
             (GeneratorConfig { depth_interval_ms: 0, ..good.clone() }, "depth_interval_ms"),
             (GeneratorConfig { snapshot_levels: 0, ..good.clone() }, "snapshot_levels"),
+            (GeneratorConfig { plant: Some(1.5), ..good.clone() }, "plant"),
+            (GeneratorConfig { plant: Some(f64::NAN), ..good.clone() }, "plant"),
         ] {
             let error = generate(&config, &mut io::sink(), &mut |_| {}).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

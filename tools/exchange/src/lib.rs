@@ -20,6 +20,9 @@
 //! than it does outside; the spread is seldom above three ticks; nobody reacts to our orders; the wire never loses or reorders a
 //! message, and its delay has no long tail. A figure found here says that the pipeline works, never that a strategy pays.
 //!
+//! [`GeneratorConfig::plant`] makes a market of another kind, for trying out a search for skill: with a signal of known strength in it, or
+//! with none at all, so that whoever finds one there has deceived himself.
+//!
 //! With [`GeneratorConfig::symbols`] there are several such markets in one capture, and with [`GeneratorConfig::max_bytes`] it is as
 //! long as a test of memory or throughput needs.
 //!
@@ -37,6 +40,7 @@ mod capture;
 pub mod itch_capture;
 mod matching_engine;
 mod output_file;
+mod planted;
 mod simulated_venue;
 
 pub use byte_size::parse_byte_size;

@@ -15,6 +15,7 @@ pub mod labels;
 pub mod ledger;
 pub mod meta;
 pub mod promotion;
+pub mod scores;
 pub mod statistics;
 pub mod ticks;
 pub mod trees;

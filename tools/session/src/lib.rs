@@ -12,6 +12,7 @@ pub mod capture;
 pub mod config;
 pub mod doctor;
 mod evidence;
+pub mod export;
 pub mod features;
 pub mod format;
 pub mod html;

@@ -3,6 +3,7 @@
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
 
+pub mod fit;
 pub mod losses;
 pub mod network;
 pub mod operations;

@@ -4,7 +4,7 @@ use super::drawdown::{Wealth, drawdowns, maximum_drawdown};
 use super::performance::{mean, quantile_of_sorted, sorted, standard_deviation};
 use super::seeds::derived;
 use super::sharpe::{normal_cdf, normal_quantile};
-use crate::error::{SeriesError, enough_finite};
+use crate::error::{SeriesError, enough_finite, long_enough};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -68,8 +68,21 @@ impl Bootstrap {
     /// # Errors
     /// [`SeriesError`] for fewer than two returns, a parameter out of range, or a statistic that is NaN on a resample.
     pub fn interval(&self, returns: &[f64], statistic: impl Fn(&[f64]) -> f64 + Sync) -> Result<Interval, SeriesError> {
-        const WHAT: &str = "the statistic on resampled returns";
         enough_finite("the series of returns", returns, 2)?;
+        self.interval_of(returns, statistic)
+    }
+
+    /// The interval of a statistic of anything that stands in the order of time: rows of samples, say.
+    ///
+    /// # Errors
+    /// [`SeriesError`] for a parameter out of range, or a statistic that is NaN on a resample.
+    pub fn interval_of<T: Copy + Send + Sync>(
+        &self,
+        returns: &[T],
+        statistic: impl Fn(&[T]) -> f64 + Sync,
+    ) -> Result<Interval, SeriesError> {
+        const WHAT: &str = "the statistic on resampled returns";
+        long_enough("the series to resample", returns.len(), 2)?;
         self.check(returns.len())?;
         let resampled: Vec<f64> = (0..self.resamples)
             .into_par_iter()
@@ -122,7 +135,7 @@ impl Bootstrap {
     }
 
     /// Draws one history of the same length.
-    fn draw(&self, returns: &[f64], seed: u64, history: &mut Vec<f64>) {
+    fn draw<T: Copy>(&self, returns: &[T], seed: u64, history: &mut Vec<T>) {
         let mut random = fastrand::Rng::with_seed(seed);
         let n = returns.len();
         history.clear();
@@ -144,7 +157,7 @@ impl Bootstrap {
     }
 
     /// A sixth of the skewness of what leaving out a block does to the statistic.
-    fn acceleration(&self, returns: &[f64], statistic: impl Fn(&[f64]) -> f64) -> f64 {
+    fn acceleration<T: Copy>(&self, returns: &[T], statistic: impl Fn(&[T]) -> f64) -> f64 {
         let length = self.block_length().ceil() as usize;
         let without = |start: usize| {
             let kept = [&returns[..start], &returns[(start + length).min(returns.len())..]].concat();

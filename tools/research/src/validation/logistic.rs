@@ -3,6 +3,7 @@
 use super::model::{FitError, Fitted, Model};
 use super::samples::{Samples, Target};
 use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Newton steps after which a fit that still moves is given up.
@@ -31,6 +32,16 @@ impl Model for Logistic {
     }
 
     fn fit(&self, samples: &Samples<'_>, rows: &[usize], _: u64) -> Result<Box<dyn Fitted>, FitError> {
+        Ok(Box::new(FittedLogistic { fit: self.coefficients(samples, rows)?, target: samples.target }))
+    }
+}
+
+impl Logistic {
+    /// The regression itself.
+    ///
+    /// # Errors
+    /// [`FitError`] for a penalty that is not above 0, no row with a meaning, a feature that is not finite, features too alike.
+    pub fn coefficients(&self, samples: &Samples<'_>, rows: &[usize]) -> Result<LogisticFit, FitError> {
         if !self.l2.is_finite() || self.l2 <= 0.0 {
             return Err(FitError(format!("a penalty of {}: it must be above 0", self.l2)));
         }
@@ -54,31 +65,51 @@ impl Model for Logistic {
         let mean_weight = total / rows.len() as f64;
         let weights = DVector::from_iterator(rows.len(), rows.iter().map(|&row| samples.weights[row] / mean_weight));
         let coefficients = newton(&matrix, &targets, &weights, self.l2)?;
-        Ok(Box::new(FittedLogistic { scales, coefficients, target: samples.target }))
+        Ok(LogisticFit {
+            mean: scales.iter().map(|scale| scale.mean).collect(),
+            factor: scales.iter().map(|scale| scale.factor).collect(),
+            coefficients: coefficients.iter().copied().collect(),
+        })
+    }
+}
+
+/// A fitted regression: the probability is the logistic function of the constant and the sum over features of
+/// `coefficient * (value - mean) * factor`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LogisticFit {
+    /// Mean of each feature over the rows fitted.
+    pub mean: Vec<f64>,
+    /// One over the standard deviation of each; 0 of a constant one.
+    pub factor: Vec<f64>,
+    /// The constant, then a coefficient for each feature.
+    pub coefficients: Vec<f64>,
+}
+
+impl LogisticFit {
+    /// The probability at some features, one value for each.
+    pub fn probability(&self, values: impl Iterator<Item = f64>) -> f64 {
+        let scales = self.mean.iter().zip(&self.factor).map(|(&mean, &factor)| Scale { mean, factor });
+        let terms = values.zip(scales.zip(self.coefficients.iter().skip(1)));
+        let constant = self.coefficients.first().copied().unwrap_or_default();
+        logistic(terms.fold(constant, |sum, (value, (scale, coefficient))| sum + coefficient * scale.apply(value)))
     }
 }
 
 struct FittedLogistic {
-    scales: Vec<Scale>,
-    /// The constant first.
-    coefficients: DVector<f64>,
+    fit: LogisticFit,
     target: Target,
 }
 
 impl Fitted for FittedLogistic {
     fn predict(&self, samples: &Samples<'_>, rows: &[usize]) -> Result<Vec<f64>, FitError> {
-        if samples.features.len() != self.scales.len() {
-            return Err(FitError(format!("{} features where the model has {}", samples.features.len(), self.scales.len())));
+        if samples.features.len() != self.fit.mean.len() {
+            return Err(FitError(format!("{} features where the model has {}", samples.features.len(), self.fit.mean.len())));
         }
         let score = |&row: &usize| {
-            let mut sum = self.coefficients[0];
-            for (column, (scale, values)) in self.scales.iter().zip(&samples.features).enumerate() {
-                if !values[row].is_finite() {
-                    return Err(not_finite(column, row));
-                }
-                sum += self.coefficients[column + 1] * scale.apply(values[row]);
+            if let Some(column) = samples.features.iter().position(|values| !values[row].is_finite()) {
+                return Err(not_finite(column, row));
             }
-            let probability = logistic(sum);
+            let probability = self.fit.probability(samples.features.iter().map(|values| values[row]));
             Ok(match self.target {
                 Target::Direction => 2.0 * probability - 1.0,
                 Target::Meta => probability,

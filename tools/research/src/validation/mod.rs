@@ -31,7 +31,7 @@ pub use cross_validation::{CrossValidationError, PathScores, cross_validate};
 pub use drawdown::{
     Wealth, average_drawdown, conditional_drawdown_at_risk, drawdown_at_risk, drawdowns, maximum_drawdown, ulcer_index,
 };
-pub use logistic::Logistic;
+pub use logistic::{Logistic, LogisticFit};
 pub use model::{FitError, Fitted, Model, model_text};
 pub use overfitting::{Overfitting, overfitting};
 pub use paths::{Segment, paths};

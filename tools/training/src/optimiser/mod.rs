@@ -90,12 +90,11 @@ impl OptimiserConfig {
     }
 }
 
-/// Whether weight decay takes a parameter, by its name and shape: matrices and tensors do, while norms, biases, `D`, the step bias (all
-/// of one dimension, or named `bias`) and `a_log`, the logarithm of the decay rates, are spared.
+/// Whether weight decay takes a parameter, by its name and shape: matrices and tensors do, while norms, biases, `D` and the step bias (all of
+/// one dimension, or named `bias` or `norm`) and `a_log`, the logarithm of the decay rates, are spared.
 pub fn decays(name: &str, shape: &[usize]) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name).to_lowercase();
-    let extents = shape.iter().filter(|extent| **extent > 1).count();
-    extents > 1 && !last.contains("bias") && !last.contains("norm") && last != "a_log"
+    shape.len() > 1 && !last.contains("bias") && !last.contains("norm") && last != "a_log"
 }
 
 /// [`decays`] for a recipe whose decay takes every parameter.
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn decay_spares_what_the_rule_says() {
-        assert!(decays("blocks.0.in_projection", &[8, 4]) && decays("head.weight", &[3, 8]));
+        assert!(decays("blocks.0.in_projection", &[8, 4]) && decays("head.weight", &[8, 1]));
         for (name, shape) in [
             ("a.a_log", vec![16, 8]),
             ("A_log", vec![16, 8]),
