@@ -9,3 +9,4 @@ pub mod operations;
 pub mod optimiser;
 pub mod parameters;
 pub mod recurrent;
+pub mod uncertainty;
