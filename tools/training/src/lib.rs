@@ -10,3 +10,4 @@ pub mod operations;
 pub mod optimiser;
 pub mod parameters;
 pub mod recurrent;
+pub mod uncertainty;
