@@ -4,6 +4,8 @@ mod bars;
 mod dataset;
 mod demo;
 mod doctor;
+#[cfg(feature = "train")]
+mod evaluate;
 mod exchange;
 mod explain;
 mod export;
@@ -66,6 +68,9 @@ enum Command {
     Meta(meta::Arguments),
     /// Tell why a meta model says what it says: of every bet of a dataset, or of one order of a replay
     Explain(explain::Arguments),
+    /// Train models, and judge them beside what needs no training
+    #[cfg(feature = "train")]
+    Evaluate(evaluate::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
     /// Look at this host: jitter, and what disturbs a hot thread, with a remedy for each
@@ -97,6 +102,8 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
+        #[cfg(feature = "train")]
+        Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
