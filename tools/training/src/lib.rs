@@ -5,7 +5,9 @@
 
 pub mod fit;
 pub mod losses;
+pub mod network;
 pub mod operations;
 pub mod optimiser;
 pub mod parameters;
 pub mod recurrent;
+pub mod ticks;
