@@ -6,7 +6,7 @@
 //! bursts stay as they were, and a capture of minutes runs in seconds. Where a step of the model is longer than that cut, a queue
 //! has less time to empty than it had in the market, so the response with a model is worse here than there.
 //!
-//! `--quick` takes a tenth of the messages, `--core N` pins the measuring thread.
+//! `--quick` takes a tenth of the messages, `--core N` pins the measuring thread, `--model none|native|tract` paces with that one alone.
 
 use chronos_benches::input::Input;
 use chronos_benches::table;
@@ -48,21 +48,25 @@ fn main() -> Outcome<()> {
         println!("\ninput: {}\nsha256 (decompressed): {}", input.name, input.sha256);
         measure_throughput(input, &arguments)?;
         println!("{}", table::heading("paced; microseconds"));
-        for engine in ["none", "native", "tract"] {
+        for engine in ENGINES.into_iter().filter(|engine| arguments.model.as_ref().is_none_or(|model| model == engine)) {
             measure_paced(input, engine, &arguments)?;
         }
     }
     Ok(())
 }
 
+/// What is paced.
+const ENGINES: [&str; 3] = ["none", "native", "tract"];
+
 struct Arguments {
     is_quick: bool,
     core: Option<usize>,
+    model: Option<String>,
 }
 
 impl Arguments {
     fn read() -> Outcome<Arguments> {
-        let mut arguments = Arguments { is_quick: false, core: None };
+        let mut arguments = Arguments { is_quick: false, core: None, model: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -70,7 +74,11 @@ impl Arguments {
                 "--bench" => {}
                 "--quick" => arguments.is_quick = true,
                 "--core" => arguments.core = Some(words.next().ok_or("--core takes the number of a core")?.parse()?),
-                other => return Err(format!("`{other}` is not an option; there are --quick and --core N").into()),
+                "--model" => {
+                    let model = words.next().filter(|model| ENGINES.contains(&model.as_str()));
+                    arguments.model = Some(model.ok_or("--model takes none, native or tract")?);
+                }
+                other => return Err(format!("`{other}` is not an option; there are --quick, --core N and --model NAME").into()),
             }
         }
         Ok(arguments)
@@ -270,6 +278,9 @@ fn measure_paced(input: &Input, engine: &str, arguments: &Arguments) -> Outcome<
         ("tick-to-trade, depth up to 20 levels", Stage::TickToTradeDepthTo20),
         ("tick-to-trade, depth 21 to 100", Stage::TickToTradeDepthTo100),
         ("tick-to-trade, depth over 100", Stage::TickToTradeDepthOver100),
+        ("of it: decode", Stage::Decode),
+        ("of it: book, depth messages", Stage::Book),
+        ("of it: features", Stage::Features),
     ] {
         println!("{}", table::row(name, service.histogram(stage)));
     }

@@ -14,9 +14,6 @@ pub const LEVELS_MAX: usize = 65_536;
 /// Levels a side that features and the decision tick look at.
 pub const TOP_LEVELS: usize = 10;
 
-/// Levels a side that [`L2Book::keep_near`] reads: what most messages of a deep market change.
-const NEAR_LEVELS: usize = 128;
-
 /// A side has [`LEVELS_MAX`] levels already; the change was not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BookFull;
@@ -97,11 +94,11 @@ impl L2Book {
         levels.iter().map(move |(key, qty)| Level { price: Price(sign * key), qty: Qty(qty) })
     }
 
-    /// Reads the levels that the next changes are likely among, so that they stay in the core's cache: for a thread that waits.
-    pub fn keep_near(&self) {
-        for side in [Side::Buy, Side::Sell] {
-            black_box(self.levels(side).take(NEAR_LEVELS).fold(0, |all, level| all ^ level.qty.0));
-        }
+    /// Reads a part of the levels, so that they stay in the core's cache: for a thread that waits. Each `turn` takes another part; some
+    /// seventy of them go once round.
+    pub fn keep_near(&self, turn: usize) {
+        let side = if turn.is_multiple_of(2) { &self.bids } else { &self.asks };
+        black_box(side.touch(turn / 2));
     }
 
     /// Number of levels of a side.

@@ -12,6 +12,12 @@ const WINDOW: usize = 1 << 15;
 const STRIDE: usize = 1 << 10;
 /// Where the best level comes to lie when the ladder is set up around it: there is more to come below than above.
 const BEST_PLACE: i128 = WINDOW as i128 * 3 / 4;
+/// Ticks that [`Ladder::touch`] looks at with each call.
+const TOUCH_TICKS: usize = 1 << 10;
+/// Calls of it that see all of the ladder.
+const TOUCH_PARTS: usize = WINDOW / TOUCH_TICKS;
+/// Levels farther away that it looks at.
+const TOUCH_FAR: usize = 256;
 /// The largest tick: a window of them is far from the ends of 64 bits.
 const TICK_MAX: i64 = 1_000_000_000_000;
 
@@ -124,6 +130,27 @@ impl Ladder {
     /// How many levels are better; exact below [`TOP_LEVELS`].
     pub(super) fn better(&self, key: i64) -> usize {
         self.iter().take(TOP_LEVELS).take_while(|(held, _)| *held > key).count()
+    }
+
+    /// Reads a part of the levels, the best ones first, the sorted ones last, then from the beginning; and says nothing of use.
+    pub(super) fn touch(&self, part: usize) -> i64 {
+        let part = part % (TOUCH_PARTS + 1);
+        if part == TOUCH_PARTS {
+            return self.far.iter().take(TOUCH_FAR).fold(0, |all, (key, qty)| all ^ key ^ qty);
+        }
+        let Some(top) = (self.best.max(0) as usize / 64 * 64).checked_sub(part * TOUCH_TICKS) else { return 0 };
+        let mut all = 0;
+        for first in (0..=top).rev().step_by(64).take(TOUCH_TICKS / 64) {
+            let place = self.place(first);
+            let mut word = self.is_level[place / 64];
+            while word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                all ^= self.qtys[place + bit];
+                // The others of the same eight lie in the same line.
+                word &= !(0xff << (bit / 8 * 8));
+            }
+        }
+        all
     }
 
     #[inline]

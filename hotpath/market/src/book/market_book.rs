@@ -183,11 +183,11 @@ impl MarketBook {
 
     /// Keeps what the next changes are likely to be made to in the core's cache, see [`L2Book::keep_near`](super::L2Book::keep_near); of a
     /// book of orders that is its best levels.
-    pub fn keep_near(&self) {
+    pub fn keep_near(&self, turn: usize) {
         match self {
             MarketBook::Empty { .. } => {}
-            MarketBook::Depth(book) => book.book().keep_near(),
-            MarketBook::Stream(book) => book.book().keep_near(),
+            MarketBook::Depth(book) => book.book().keep_near(turn),
+            MarketBook::Stream(book) => book.book().keep_near(turn),
             MarketBook::Orders(book) => {
                 let mut view = DepthView::default();
                 book.book().view(&mut view);

@@ -184,8 +184,8 @@ impl Ingest {
     pub fn idle(&mut self) {
         let (turn, part) = (self.idle / 4, self.idle % 4);
         self.idle = self.idle.wrapping_add(1);
-        let market = turn % self.state.markets.len().max(1);
-        let Some(market) = self.state.markets.get_mut(market) else { return };
+        let markets = self.state.markets.len().max(1);
+        let Some(market) = self.state.markets.get_mut(turn % markets) else { return };
         match part {
             0 => {
                 let decoder = turn % self.decoders.len().max(1);
@@ -193,7 +193,7 @@ impl Ingest {
                     decoder.rehearse();
                 }
             }
-            1 => market.book.keep_near(),
+            1 => market.book.keep_near(turn / markets),
             2 => self.state.latencies.keep_near(),
             _ => {
                 let mut row = [0.0; FEATURES_MAX];

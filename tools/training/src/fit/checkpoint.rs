@@ -4,7 +4,7 @@
 //! another as little-endian floats, and the CRC-32C of all before. The header tells names, shapes and precisions, in the order of the
 //! lists: parameters, the optimiser's moments, the best parameters so far.
 
-use super::run::State;
+use super::steps::State;
 use crate::optimiser::{Optimiser, OptimiserConfig, Slot};
 use crate::parameters::{Parameter, Values};
 use chronos_research::{WholeFileError, write_whole_file};
@@ -105,12 +105,9 @@ impl Checkpoint {
         let moments = self.optimiser.slots().iter().flat_map(|slot| &slot.moments);
         let best = self.best.iter().flatten().map(|parameter| &parameter.values);
         let next = path.with_extension("next");
-        let failed = |action, source| WholeFileError::Io { action, path: next.clone(), source };
-        if next.exists() {
-            std::fs::remove_file(&next).map_err(|source| failed("remove", source))?;
-        }
+        remove(&next)?;
         write(&next, &header, values.chain(moments).chain(best))?;
-        Ok(std::fs::rename(&next, path).map_err(|source| failed("rename", source))?)
+        std::fs::rename(&next, path).map_err(|source| io_error("rename", &next, source))
     }
 
     /// Reads one.
@@ -189,6 +186,18 @@ fn values(is_f64: bool, count: usize, bytes: &mut &[u8]) -> Option<Values> {
     } else {
         Values::F32(taken.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
     })
+}
+
+/// Removes a file that may be there.
+pub(super) fn remove(path: &Path) -> Result<(), CheckpointError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn io_error(action: &'static str, path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Write(WholeFileError::Io { action, path: path.to_owned(), source })
 }
 
 fn damaged(path: &Path, wrong: &str) -> CheckpointError {

@@ -13,18 +13,21 @@
 mod augmentation;
 mod checkpoint;
 mod curves;
+mod error;
 mod health;
 mod plan;
 mod run;
 mod seeds;
+mod steps;
 mod windows;
 
 pub use augmentation::Augmentation;
 pub use checkpoint::{CheckpointError, load_parameters, save_parameters};
 pub use curves::{Curves, EpochRecord};
+pub use error::{FitError, Saved};
 pub use health::ParameterHealth;
 pub use plan::{Plan, PlanError, ScheduleBy};
-pub use run::{Best, Checkpoints, Ended, Event, Fit, FitError, Fitted, Progress};
+pub use run::{Best, Checkpoints, Ended, Event, Fit, Fitted, Progress};
 pub use seeds::{seed_of, shuffled};
 pub use windows::{WindowError, Windows};
 

@@ -1,0 +1,72 @@
+//! Why a run stops.
+
+use super::checkpoint::CheckpointError;
+use super::plan::PlanError;
+use crate::parameters::ParameterError;
+use std::path::PathBuf;
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// A setting.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A parameter.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// A file.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// There is a run already.
+    #[error("{path} exists; resume it, or name another folder", path = path.display())]
+    Exists {
+        /// Its checkpoint.
+        path: PathBuf,
+    },
+    /// The checkpoint is of another run.
+    #[error("{path} is of a run with another {what}; give that one, or name another folder", path = path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+    /// No samples.
+    #[error("epoch {epoch} has no samples; give an order that holds some")]
+    NoSamples {
+        /// Which epoch.
+        epoch: u64,
+    },
+    /// No gradients.
+    #[error("the loss depends on no parameter that is trained; build the module on a device with autodiff (`device.autodiff()`)")]
+    NoGradients,
+    /// A loss or gradient that is not finite, or far above those of the start.
+    #[error(
+        "{what} at step {step} of epoch {epoch} is {value}; {saved}: look at its samples, lower the learning rate, or clip gradients"
+    )]
+    Diverged {
+        /// What: the loss, the gradients' norm, the watched value.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Step, from 0.
+        step: u64,
+        /// Where the batch was saved, in words.
+        saved: Saved,
+    },
+}
+
+/// The file of a batch at which training broke, if any.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Saved(pub Option<PathBuf>);
+
+impl std::fmt::Display for Saved {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(path) => write!(out, "its batch is in {}", path.display()),
+            None => write!(out, "its batch is kept where there are checkpoints"),
+        }
+    }
+}
