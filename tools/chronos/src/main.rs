@@ -4,6 +4,7 @@ mod bars;
 mod dataset;
 mod demo;
 mod doctor;
+mod evaluate;
 mod exchange;
 mod explain;
 mod export;
@@ -18,9 +19,11 @@ mod progress;
 mod promote;
 mod replay;
 mod samples;
+mod scores;
 mod session;
 mod summary;
 mod tables;
+mod train;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +59,10 @@ enum Command {
     Model(model::Arguments),
     /// Write a model as ONNX files for other tools: step and window graphs, and how to call them
     Export(export::Arguments),
+    /// Train a model of the hot path on captures or a dataset; judged beside baselines, and a trial in the ledger
+    Train(Box<train::Arguments>),
+    /// Judge trained models on other data
+    Evaluate(evaluate::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
     Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
@@ -98,6 +105,8 @@ fn main() -> ExitCode {
         Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
+        Command::Train(arguments) => done(train::run(&arguments)),
+        Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
             promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -330,14 +330,22 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError::Load`] where the engine refuses it.
     pub fn predictor(&self, engine: EngineChoice) -> Result<(Predictor, String), ModelError> {
+        let (model, name) = self.step_model(engine)?;
+        Ok((Predictor::new(model, self.scales()), name))
+    }
+
+    /// The model without its scaler, an ensemble with all its members; with the name of the engine.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] where the engine refuses it.
+    pub fn step_model(&self, engine: EngineChoice) -> Result<(Box<dyn StepModel>, String), ModelError> {
         let mut members: Vec<Box<dyn StepModel>> = Vec::new();
         for (file, _) in self.files() {
             members.push(load(&self.folder.join(file), engine)?);
         }
         let (name, count) = (members[0].engine().to_string(), members.len());
         let name = if count == 1 { name } else { format!("{name} x {count}") };
-        let model = as_one(members);
-        Ok((Predictor::new(model, self.scales()), name))
+        Ok((as_one(members), name))
     }
 
     /// The weights of every member, where the files hold the step graph that the native kernel knows.

@@ -1,10 +1,13 @@
 //! What a trained model is measured by, kept beside it so that it can be judged on other data in the same way.
 
 use super::{Baselines, Predictions, PredictionsError, Probabilities, ScoreTable, block_bootstrap, score_table};
-use crate::ticks::{Samples, Target, Ticks};
+use crate::ticks::{Samples, Target};
 use crate::validation::FitError;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+
+/// Bins of a reliability curve of one direction.
+pub(super) const DIRECTION_BINS: usize = 10;
 
 /// Labels and baselines as the training part made them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -29,28 +32,11 @@ pub enum JudgeError {
 }
 
 impl Yardstick {
-    /// Judges what a model said of the samples of `part` beside the baselines. `ticks` must not be scaled.
+    /// Judges what a model said of the samples of `part` beside what the [baselines](Baselines::predict) said.
     ///
     /// # Errors
     /// [`JudgeError`].
     pub fn judge(
-        &self,
-        ticks: &Ticks,
-        samples: &Samples,
-        part: Range<usize>,
-        said: &[Probabilities],
-        seed: u64,
-    ) -> Result<ScoreTable, JudgeError> {
-        let of: Vec<usize> = part.clone().collect();
-        let baselines = self.baselines.predict(ticks, samples, &self.target, &of)?;
-        self.judge_beside(baselines, samples, part, said, seed)
-    }
-
-    /// Judges what a model said beside what baselines said, all of the samples of `part`.
-    ///
-    /// # Errors
-    /// [`JudgeError`].
-    pub fn judge_beside(
         &self,
         baselines: Vec<(&'static str, Vec<Probabilities>)>,
         samples: &Samples,

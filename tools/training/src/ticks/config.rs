@@ -195,8 +195,7 @@ impl TickTrainConfig {
     /// # Errors
     /// [`TickTrainConfigError`], with the place and the remedy.
     pub fn load(path: &Path) -> Result<TickTrainConfig, TickTrainConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| TickTrainConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| TickTrainConfigError::Read { path: path.to_owned(), source })?;
         TickTrainConfig::parse(&text, path)
     }
 
@@ -232,7 +231,11 @@ impl TickTrainConfig {
         range((0.0..1.0).contains(&self.labels.flat_share), "labels.flat_share", "must be 0 to below 1")?;
         let threshold = self.labels.threshold_bps.unwrap_or_default();
         range(threshold.is_finite() && threshold >= 0.0, "labels.threshold_bps", "must be 0 or more")?;
-        range(self.split_at().is_some(), "split.at", "must be a time such as 2024-08-09T00:00:00Z, or a share above 0 and below 1")?;
+        range(
+            self.split_at().is_some(),
+            "split.at",
+            "must be a time such as 2024-08-09T00:00:00Z, or a share above 0 and below 1",
+        )?;
         range(parse_duration(&self.split.embargo).is_some(), "split.embargo", "must be a time such as 0s or 1s")?;
         range(self.window.steps > 0, "window.steps", "must be at least 1")?;
         range((1..=self.window.steps).contains(&self.window.read), "window.read", "must be 1 to `window.steps`")?;
@@ -242,7 +245,11 @@ impl TickTrainConfig {
             "moves all ticks but the last against their labels: set `window.read` to 1, or this to 0",
         )?;
         let outputs = &self.outputs;
-        range(outputs.entry_threshold > 0.0 && outputs.entry_threshold <= 1.0, "outputs.entry_threshold", "must be above 0, at most 1")?;
+        range(
+            outputs.entry_threshold > 0.0 && outputs.entry_threshold <= 1.0,
+            "outputs.entry_threshold",
+            "must be above 0, at most 1",
+        )?;
         range((0.0..=1.0).contains(&outputs.exit_threshold), "outputs.exit_threshold", "must be 0 to 1")
     }
 

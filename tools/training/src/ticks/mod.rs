@@ -8,10 +8,6 @@ mod config;
 mod objective;
 mod train;
 
-pub use config::{
-    FeatureSection, LabelSection, OutputSection, SplitSection, TickTrainConfig, TickTrainConfigError, WindowSection,
-};
+pub use config::{FeatureSection, LabelSection, OutputSection, SplitSection, TickTrainConfig, TickTrainConfigError, WindowSection};
 pub use objective::{DirectionModel, TickBatch, TickWindows};
-pub use train::{
-    MemberReport, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training, train_ticks,
-};
+pub use train::{MemberReport, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training, train_ticks};

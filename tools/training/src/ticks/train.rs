@@ -10,7 +10,9 @@ use chronos_inference::{Ensemble, NativeModel, Prediction, StepModel, StepWeight
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
 use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
-use chronos_research::ticks::{Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through};
+use chronos_research::ticks::{
+    Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
+};
 use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
 use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
 use chronos_research::{SeriesError, WholeFileError, write_whole_file};
@@ -197,13 +199,18 @@ pub enum TickTrainError {
 ///
 /// # Errors
 /// [`TickTrainError`], with the place and the remedy.
-pub fn train_ticks(data: TickData, config: &TickTrainConfig, options: &mut TickTrainOptions<'_>) -> Result<Training, TickTrainError> {
+pub fn train_ticks(
+    data: TickData,
+    config: &TickTrainConfig,
+    options: &mut TickTrainOptions<'_>,
+) -> Result<Training, TickTrainError> {
     config.check()?;
     if options.members == 0 {
         return Err(TickTrainError::NoMember);
     }
     let TickData { mut ticks, samples, sha256, mut notices } = data;
-    let rule = config.split_rule().ok_or(TickTrainConfigError::Range { key: "split.at", message: "is no time and no share".into() })?;
+    let rule =
+        config.split_rule().ok_or(TickTrainConfigError::Range { key: "split.at", message: "is no time and no share".into() })?;
     let parts = split_samples(&samples, &rule)?;
     let target = Target::choose(&samples, &parts.train, config.target_rule())?;
     let directions = target.directions(&samples);
@@ -237,7 +244,7 @@ pub fn train_ticks(data: TickData, config: &TickTrainConfig, options: &mut TickT
     let of = |sample: usize| &predictions[samples.rows[sample] - rows.start];
     let said: Vec<Probabilities> = parts.test.clone().map(|sample| of(sample).probabilities()).collect();
     let seed = config.training.seed;
-    let table = yardstick.judge_beside(said_by_baselines, &samples, parts.test.clone(), &said, seed)?;
+    let table = yardstick.judge(said_by_baselines, &samples, parts.test.clone(), &said, seed)?;
     let signals: Vec<f64> = parts.test.clone().map(|sample| of(sample).signal()).collect();
     let worth = Worth::of(&samples, &directions, &parts, &signals, config.outputs.entry_threshold, options.cost_bps);
     let manifest = manifest(config, &ticks, scaler, &sha256, samples.horizon_ns);
@@ -319,7 +326,12 @@ struct Labelled<'a> {
 }
 
 /// Keeps the features that can be learnt and are wanted; gives the names of the others.
-fn choose_features(ticks: &mut Ticks, samples: &Samples, parts: &Parts, unwanted: &[String]) -> Result<Vec<String>, TickTrainError> {
+fn choose_features(
+    ticks: &mut Ticks,
+    samples: &Samples,
+    parts: &Parts,
+    unwanted: &[String],
+) -> Result<Vec<String>, TickTrainError> {
     let all: Vec<String> = ticks.features.iter().map(|(name, _)| name.clone()).collect();
     if let Some(name) = unwanted.iter().find(|name| !all.contains(name)) {
         let nearest = all.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name)).cloned().unwrap_or_default();
@@ -359,6 +371,7 @@ fn train_member(
     start.values_mut(Tensor::RegimeWeight).fill(0.0);
     network.check(ticks.columns())?;
     let model = DirectionModel::new(Network::from_weights(&start, &network, seed, &device)?, config.loss.clone());
+    let mut dying = Vec::new();
     let mut fit = Fit::new(
         crate::fit::Plan { seed, ..config.training.clone() },
         &windows,
@@ -374,7 +387,6 @@ fn train_member(
     });
     let clock = options.clock;
     fit.clock = Box::new(clock);
-    let mut dying = Vec::new();
     let observe = &mut *options.observe;
     let fitted = {
         let dying = &mut dying;
@@ -434,11 +446,8 @@ fn as_one(members: &[StepWeights]) -> Box<dyn StepModel> {
 
 fn manifest(config: &TickTrainConfig, ticks: &Ticks, scaler: Scaler, data_sha256: &str, horizon_ns: i64) -> Manifest {
     let scaler = ScalerEntry { mean: scaler.mean, std: scaler.std, clip: scaler.clip };
-    let outputs = OutputsEntry {
-        horizon_ns,
-        entry_threshold: config.outputs.entry_threshold,
-        exit_threshold: config.outputs.exit_threshold,
-    };
+    let outputs =
+        OutputsEntry { horizon_ns, entry_threshold: config.outputs.entry_threshold, exit_threshold: config.outputs.exit_threshold };
     let mut manifest = Manifest::new("ticks", &ticks.features, scaler, &ticks.tick, outputs);
     data_sha256.clone_into(&mut manifest.data.sha256);
     manifest
