@@ -4,8 +4,10 @@ mod bars;
 mod dataset;
 mod demo;
 mod doctor;
-#[cfg(feature = "train")]
 mod evaluate;
+#[cfg(feature = "train")]
+mod evaluate_paper;
+mod evaluate_ticks;
 mod exchange;
 mod explain;
 mod export;
@@ -18,11 +20,15 @@ mod model;
 mod page;
 mod progress;
 mod promote;
+#[cfg(not(feature = "train"))]
+mod rebuild;
 mod replay;
 mod samples;
+mod scores;
 mod session;
 mod summary;
 mod tables;
+mod train;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -58,6 +64,10 @@ enum Command {
     Model(model::Arguments),
     /// Write a model as ONNX files for other tools: step and window graphs, and how to call them
     Export(export::Arguments),
+    /// Train a model of the hot path on captures or a dataset; judged beside baselines, and a trial in the ledger
+    Train(Box<train::Arguments>),
+    /// Judge trained models on other data; and the published model on its own
+    Evaluate(evaluate::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
     Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
@@ -68,9 +78,6 @@ enum Command {
     Meta(meta::Arguments),
     /// Tell why a meta model says what it says: of every bet of a dataset, or of one order of a replay
     Explain(explain::Arguments),
-    /// Train models, and judge them beside what needs no training
-    #[cfg(feature = "train")]
-    Evaluate(evaluate::Arguments),
     /// The simulated exchange
     Exchange(exchange::Arguments),
     /// Look at this host: jitter, and what disturbs a hot thread, with a remedy for each
@@ -102,9 +109,9 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
-        #[cfg(feature = "train")]
-        Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
+        Command::Train(arguments) => done(train::run(&arguments)),
+        Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
             promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })

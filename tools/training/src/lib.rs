@@ -11,3 +11,5 @@ pub mod optimiser;
 pub mod parameters;
 pub mod published;
 pub mod recurrent;
+pub mod ticks;
+pub mod uncertainty;
