@@ -229,7 +229,8 @@ impl<F: Real> Kernel for Backward<'_, F> {
     #[inline(always)]
     fn run(mut self) {
         let mut rows = rows(self.scan.steps);
-        // Of B and C, which every channel adds to: summed over the tiles lane by lane, and over the lanes once.
+        // Of B and C, which every channel adds to: summed over the tiles lane by lane, and over the lanes once. A row a state, so that
+        // a state's steps lie side by side.
         let mut of_b = vec![[F::ZERO; HALF]; self.scan.b.len()];
         let mut of_c = of_b.clone();
         for first in (0..self.scan.channels).step_by(LANES) {
@@ -240,8 +241,12 @@ impl<F: Real> Kernel for Backward<'_, F> {
             }
             self.to_inputs(first, &rows);
         }
-        self.b.iter_mut().zip(&of_b).for_each(|(b, lanes)| *b = sum(*lanes));
-        self.c.iter_mut().zip(&of_c).for_each(|(c, lanes)| *c = sum(*lanes));
+        for step in 0..rows.len() {
+            for place in 0..self.scan.states {
+                self.b[step * self.scan.states + place] = sum(of_b[place * rows.len() + step]);
+                self.c[step * self.scan.states + place] = sum(of_c[place * rows.len() + step]);
+            }
+        }
     }
 }
 
@@ -280,6 +285,7 @@ impl<F: Real> Backward<'_, F> {
             advance(&mut state, &binary, row, (self.scan.b[at], self.scan.c[at]));
             row.state = state;
         }
+        let (of_b, of_c) = (&mut of_b[place * rows.len()..][..rows.len()], &mut of_c[place * rows.len()..][..rows.len()]);
         // The gradient that comes back through the state from later steps, and that of the rate.
         let (mut carried, mut of_rate) = ([F::ZERO; LANES], [F::ZERO; LANES]);
         for step in (0..rows.len()).rev() {
@@ -298,7 +304,7 @@ impl<F: Real> Backward<'_, F> {
                 row.of_delta[lane] += of_exponent * rate[lane];
                 of_rate[lane] += of_exponent * row.delta[lane];
             }
-            let (of_b, of_c) = (&mut of_b[at], &mut of_c[at]);
+            let (of_b, of_c) = (&mut of_b[step], &mut of_c[step]);
             for lane in 0..HALF {
                 of_b[lane] += to_b[lane] + to_b[lane + HALF];
                 of_c[lane] += to_c[lane] + to_c[lane + HALF];
