@@ -12,7 +12,7 @@ pub struct Plan {
     pub epochs: u64,
     /// Samples a batch; the last of an epoch may be smaller.
     pub batch: usize,
-    /// Batches whose gradients are added up for one step.
+    /// Batches whose gradients are added up for one step, each by its number of samples.
     pub accumulate: usize,
     /// The largest rate.
     pub learning_rate: f64,
