@@ -2,6 +2,7 @@
 #![cfg(feature = "train")]
 
 use assert_cmd::Command;
+use chronos_session::html::plot::GRID;
 use chronos_tests::page::check_page;
 use serde_json::Value;
 use std::path::Path;
@@ -83,7 +84,7 @@ fn from_a_capture_to_a_model_that_a_replay_runs() {
     assert!(training["members"][0]["curves"]["epochs"].as_array().unwrap().len() > 1);
     // No cycle of a day can be learnt from ten minutes.
     assert!(training["left_out"].as_array().unwrap().iter().any(|name| name == "time_of_day_sin"));
-    check_page(&std::fs::read_to_string(folder.join("models/planted/curves.html")).unwrap(), 1);
+    check_page(&std::fs::read_to_string(folder.join("models/planted/curves.html")).unwrap(), GRID);
 
     // The line it ends with, with either engine.
     let line = trained["try"].as_str().unwrap().strip_prefix("chronos ").unwrap();
@@ -99,7 +100,7 @@ fn from_a_capture_to_a_model_that_a_replay_runs() {
     let line = "evaluate ticks --model models/planted --data later.gz --html page.html --json";
     let later = json(folder, line);
     assert_eq!(later["scores"]["has_skill"], true, "{:#}", later["scores"]);
-    check_page(&std::fs::read_to_string(folder.join("page.html")).unwrap(), 1);
+    check_page(&std::fs::read_to_string(folder.join("page.html")).unwrap(), GRID);
     let text = succeeds(folder, "evaluate ticks --model models/planted --data market.gz");
     assert!(text.contains("these are the captures that the model was trained on") && text.contains("better"), "{text}");
     assert!(
