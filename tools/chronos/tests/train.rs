@@ -102,7 +102,11 @@ fn from_a_capture_to_a_model_that_a_replay_runs() {
     assert_eq!(later["scores"]["has_skill"], true, "{:#}", later["scores"]);
     check_page(&std::fs::read_to_string(folder.join("page.html")).unwrap(), GRID);
     let text = succeeds(folder, "evaluate ticks --model models/planted --data market.gz");
-    assert!(text.contains("these are the captures that the model was trained on") && text.contains("better"), "{text}");
+    assert!(
+        text.contains("skill is shown: its log-loss is better")
+            && text.contains("these are the captures that the model was trained on"),
+        "{text}"
+    );
     assert!(
         refused(folder, "evaluate ticks --model models/planted --data market.gz --from 2031-01-01")
             .contains("name an earlier time")
