@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p chronos-benches --bench stages` measures each stage alone, `--bench journal` the journal,
 //! `--bench step` one step of the model on every engine, `--bench tick_to_trade` the whole path on a capture; `labels`, `validation`
-//! and `trees` measure research beside Python on the same input.
+//! and `trees` measure research beside Python on the same input, and `training` (feature `train`) a step of training beside PyTorch.
 //! Figures, and how they were taken, are in `BENCHMARKS.md`.
 
 pub mod input;

@@ -132,12 +132,12 @@ impl Graph {
 
     fn input(&mut self) -> String {
         let weight = |tensor: Tensor| tensor.to_string();
-        let features = self.node("Gemm", "input", &["features", &weight(Tensor::InputWeight), &weight(Tensor::InputBias)]);
-        let regime = self.node("Gemm", "regime.projected", &["regime", &weight(Tensor::RegimeWeight), &features]);
+        let regime = self.node("Gemm", "regime.projected", &["regime", &weight(Tensor::RegimeWeight), &weight(Tensor::InputBias)]);
+        let features = self.node("Gemm", "input", &["features", &weight(Tensor::InputWeight), &regime]);
         let scaled = self.node("Mul", "time.scaled", &["dt_s", SCALES]);
         let above_one = self.node("Add", "time.above_one", &[&scaled, ONE]);
         let encoded = self.node("Log", "time.encoded", &[&above_one]);
-        let projected = self.node("Gemm", "time.projected", &[&encoded, &weight(Tensor::TimeWeight), &regime]);
+        let projected = self.node("Gemm", "time.projected", &[&encoded, &weight(Tensor::TimeWeight), &features]);
         let (gate_weight, gate_bias) = (weight(Tensor::VolatilityWeight), weight(Tensor::VolatilityBias));
         let volatility = self.node("Gemm", "volatility", &["features", &gate_weight, &gate_bias]);
         let half_gate = self.node("Sigmoid", "volatility.sigmoid", &[&volatility]);

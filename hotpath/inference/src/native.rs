@@ -10,6 +10,7 @@ use crate::matrix::{Matrix, TILES_NEAR};
 use crate::spec::{Head, HeadTensor, LayerTensor, NORM_EPSILON, TIME_SCALES, Tensor};
 use crate::step::{Engine, InferenceError, Prediction, StepInput, StepModel};
 use crate::weights::StepWeights;
+use chronos_market::REGIME_EMBEDDING;
 use std::f64::consts::LOG2_E;
 use std::hint::black_box;
 
@@ -24,6 +25,10 @@ pub struct NativeModel {
     volatility: Matrix,
     volatility_bias: Vec<f32>,
     input_bias: Vec<f32>,
+    /// The regime that `entered` was computed for; it changes once in a while, not with every tick.
+    entered_regime: [f32; REGIME_EMBEDDING],
+    /// `regime W + b`.
+    entered: Vec<f32>,
     blocks: Vec<Block>,
     norm: Vec<f32>,
     logits: HeadLayers,
@@ -55,6 +60,8 @@ impl NativeModel {
             volatility: matrix(Tensor::VolatilityWeight),
             volatility_bias: weights.values(Tensor::VolatilityBias).to_vec(),
             input_bias: weights.values(Tensor::InputBias).to_vec(),
+            entered_regime: [0.0; REGIME_EMBEDDING],
+            entered: weights.values(Tensor::InputBias).to_vec(),
             blocks: (0..spec.layers).map(|layer| Block::new(weights, layer)).collect(),
             norm: weights.values(Tensor::NormWeight).to_vec(),
             logits: head(Head::Logits),
@@ -119,19 +126,18 @@ impl StepModel for NativeModel {
 }
 
 impl NativeModel {
-    /// The matrices of a step, in the order in which it reads them.
+    /// The matrices that every step reads, in its order.
     fn matrix(&self, place: usize) -> Option<&Matrix> {
         let heads = |place: usize| {
             [&self.logits.hidden, &self.logits.output, &self.forecast.hidden, &self.forecast.output].get(place).copied()
         };
         match place {
             0 => Some(&self.input),
-            1 => Some(&self.regime),
-            2 => Some(&self.time),
-            3 => Some(&self.volatility),
-            _ => match self.blocks.get((place - 4) / 4) {
-                Some(block) => [&block.in_proj, &block.x_proj, &block.dt_proj, &block.out_proj].get((place - 4) % 4).copied(),
-                None => heads(place - 4 - 4 * self.blocks.len()),
+            1 => Some(&self.time),
+            2 => Some(&self.volatility),
+            _ => match self.blocks.get((place - 3) / 4) {
+                Some(block) => [&block.in_proj, &block.x_proj, &block.dt_proj, &block.out_proj].get((place - 3) % 4).copied(),
+                None => heads(place - 3 - 4 * self.blocks.len()),
             },
         }
     }
@@ -139,9 +145,13 @@ impl NativeModel {
     // This and all it calls are inlined: what is not would be compiled once, for the baseline.
     #[inline(always)]
     fn compute(&mut self, input: &StepInput<'_>, out: &mut Prediction) {
-        self.residual.copy_from_slice(&self.input_bias);
+        if self.entered_regime != *input.regime {
+            self.entered_regime = *input.regime;
+            self.entered.copy_from_slice(&self.input_bias);
+            self.regime.accumulate(input.regime, &mut self.entered);
+        }
+        self.residual.copy_from_slice(&self.entered);
         self.input.accumulate(input.features, &mut self.residual);
-        self.regime.accumulate(input.regime, &mut self.residual);
         self.time.accumulate(&TIME_SCALES.map(|scale| ln(1.0 + input.dt_s * scale)), &mut self.residual);
         let gate = &mut self.scratch.normed;
         gate.copy_from_slice(&self.volatility_bias);
@@ -322,7 +332,6 @@ fn normalise(x: &[f32], gain: &[f32], out: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::spec::StepSpec;
-    use chronos_market::REGIME_EMBEDDING;
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {

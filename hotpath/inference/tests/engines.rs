@@ -343,7 +343,7 @@ fn every_kind_of_difference_is_named() {
             |model| {
                 model.graph.as_mut().unwrap().node.remove(0);
             },
-            "node `regime.projected`",
+            "node `input`",
         ),
         (|model| model.graph.as_mut().unwrap().node[11].attribute.clear(), "node `layers.0.norm.mean`"),
         (|model| model.graph.as_mut().unwrap().initializer[2].raw_data[0] ^= 1, "initialiser `epsilon`"),

@@ -5,6 +5,9 @@ mod dataset;
 mod demo;
 mod doctor;
 mod evaluate;
+#[cfg(feature = "train")]
+mod evaluate_paper;
+mod evaluate_ticks;
 mod exchange;
 mod explain;
 mod export;
@@ -17,6 +20,8 @@ mod model;
 mod page;
 mod progress;
 mod promote;
+#[cfg(not(feature = "train"))]
+mod rebuild;
 mod replay;
 mod samples;
 mod scores;
@@ -61,7 +66,7 @@ enum Command {
     Export(export::Arguments),
     /// Train a model of the hot path on captures or a dataset; judged beside baselines, and a trial in the ledger
     Train(Box<train::Arguments>),
-    /// Judge trained models on other data
+    /// Judge trained models on other data; and the published model on its own
     Evaluate(evaluate::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
     Validate(validate::Arguments),
