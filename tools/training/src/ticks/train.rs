@@ -12,7 +12,7 @@ use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
 use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
 use chronos_research::ticks::{
-    Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
+    CLASSES, Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
 };
 use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
 use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
