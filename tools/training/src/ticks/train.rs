@@ -163,7 +163,7 @@ pub enum TickTrainError {
     Judge(#[from] JudgeError),
     /// The network.
     #[error(transparent)]
-    Network(#[from] NetworkError),
+    Network(Box<NetworkError>),
     /// Windows.
     #[error(transparent)]
     Windows(#[from] WindowError),
@@ -196,6 +196,12 @@ pub enum TickTrainError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl From<NetworkError> for TickTrainError {
+    fn from(error: NetworkError) -> Self {
+        TickTrainError::Network(Box::new(error))
+    }
 }
 
 /// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one machine.
