@@ -85,7 +85,7 @@ impl Trainer {
         let loss = loss(&network, samples, Some(&mut self.rng), device);
         let mut gradients = loss.backward();
         if let Ok(gradients) = ModuleGradients::take(&network, &mut gradients) {
-            self.network = Some(self.optimiser.step(network, &gradients, LEARNING_RATE));
+            self.network = self.optimiser.step(network, &gradients, LEARNING_RATE).ok();
         }
         loss.into_scalar::<f64>()
     }

@@ -4,6 +4,10 @@ mod bars;
 mod dataset;
 mod demo;
 mod doctor;
+mod evaluate;
+#[cfg(feature = "train")]
+mod evaluate_paper;
+mod evaluate_ticks;
 mod exchange;
 mod explain;
 mod export;
@@ -16,11 +20,16 @@ mod model;
 mod page;
 mod progress;
 mod promote;
+#[cfg(not(feature = "train"))]
+mod rebuild;
 mod replay;
 mod samples;
+mod scores;
 mod session;
 mod summary;
 mod tables;
+#[cfg(feature = "train")]
+mod train;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +65,14 @@ enum Command {
     Model(model::Arguments),
     /// Write a model as ONNX files for other tools: step and window graphs, and how to call them
     Export(export::Arguments),
+    /// Train a model of the hot path on captures or a dataset; judged beside baselines, and a trial in the ledger
+    #[cfg(feature = "train")]
+    Train(Box<train::Arguments>),
+    /// Train a model of the hot path on captures or a dataset: needs a build with `--features train`
+    #[cfg(not(feature = "train"))]
+    Train(rebuild::Arguments),
+    /// Judge trained models on other data; and the published model on its own
+    Evaluate(evaluate::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
     Validate(validate::Arguments),
     /// Let a validated model trade, or refuse it: probability of overfitting, and Sharpe ratio deflated by every trial
@@ -98,6 +115,11 @@ fn main() -> ExitCode {
         Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
+        #[cfg(feature = "train")]
+        Command::Train(arguments) => done(train::run(&arguments)),
+        #[cfg(not(feature = "train"))]
+        Command::Train(_) => done(rebuild::run("chronos train")),
+        Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {
             promote::run(&arguments).map(|is_promoted| if is_promoted { ExitCode::SUCCESS } else { ExitCode::from(1) })

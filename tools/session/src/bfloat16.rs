@@ -74,10 +74,7 @@ pub fn round_to_bfloat16(options: &RoundingOptions, progress: &mut dyn FnMut(Pro
     let model = ModelDirectory::open(&options.model)?;
     let weights = model.weights()?;
     let rounded: Vec<StepWeights> = weights.iter().map(StepWeights::rounded_to_bfloat16).collect();
-    let mut config = options.config.clone();
-    let tick = model.tick();
-    config.tick.min_interval_ms = tick.min_interval_ns as f64 / 1e6;
-    config.tick.top_levels = tick.top_levels;
+    let config = options.config.clone().with_tick(&model.tick());
     let begin = |instruments: &[Instrument]| {
         let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
         let predictor = |weights: &[StepWeights]| Predictor::new(as_one(weights.iter().map(native).collect()), model.scales());

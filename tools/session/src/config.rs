@@ -262,14 +262,19 @@ impl Default for PromotionSection {
     }
 }
 
-impl Default for TickSection {
-    fn default() -> Self {
-        let tick = TickConfig::default();
+impl From<&TickConfig> for TickSection {
+    fn from(tick: &TickConfig) -> Self {
         TickSection {
             min_interval_ms: tick.min_interval_ns as f64 / NANOS_PER_MILLI as f64,
             top_levels: tick.top_levels,
             warmup_ticks: tick.warmup_ticks,
         }
+    }
+}
+
+impl Default for TickSection {
+    fn default() -> Self {
+        TickSection::from(&TickConfig::default())
     }
 }
 
@@ -553,6 +558,12 @@ impl Config {
             "park" => Waiting::Park,
             _ => Waiting::for_threads(threads),
         }
+    }
+
+    /// The same configuration with decision ticks as a model wants them.
+    pub fn with_tick(mut self, tick: &TickConfig) -> Config {
+        self.tick = TickSection::from(tick);
+        self
     }
 
     /// Event-time windows for parameters from the cold path.

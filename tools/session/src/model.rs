@@ -53,6 +53,26 @@ pub struct Manifest {
     pub evidence: toml::Table,
 }
 
+impl Manifest {
+    /// A manifest of a model of these features, names and versions, with nothing said of its data; [`ModelDirectory::write`] completes
+    /// `[model]`.
+    pub fn new(name: &str, features: &[(String, u16)], scaler: ScalerEntry, tick: &TickConfig, outputs: OutputsEntry) -> Manifest {
+        let (names, versions): (Vec<String>, Vec<u16>) = features.iter().cloned().unzip();
+        Manifest {
+            format: FORMAT,
+            model: ModelEntry { name: name.to_owned(), sha256: String::new(), parameters: 0 },
+            members: Vec::new(),
+            features: FeaturesEntry { hash: list_hash(&names, &versions), names, versions },
+            scaler,
+            tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
+            state: StateEntry { warmup_ticks: tick.warmup_ticks },
+            outputs,
+            data: DataEntry { sha256: String::new() },
+            evidence: toml::Table::new(),
+        }
+    }
+}
+
 /// `[model]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,22 +220,10 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError`] where the folder holds a model already or cannot be written.
     pub fn create(folder: &Path, weights: &StepWeights, name: &str) -> Result<ModelDirectory, ModelError> {
-        let names: Vec<String> = registry().iter().map(|feature| feature.name.to_owned()).collect();
-        let versions: Vec<u16> = registry().iter().map(|feature| feature.version).collect();
-        let hash = list_hash(&names, &versions);
-        let tick = TickConfig::default();
-        let manifest = Manifest {
-            format: FORMAT,
-            model: ModelEntry { name: name.to_owned(), sha256: String::new(), parameters: weights.spec().parameter_count() },
-            scaler: ScalerEntry { mean: vec![0.0; names.len()], std: vec![1.0; names.len()], clip: 5.0 },
-            members: Vec::new(),
-            features: FeaturesEntry { hash, names, versions },
-            tick: TickEntry { min_interval_ns: tick.min_interval_ns, top_levels: tick.top_levels },
-            state: StateEntry { warmup_ticks: tick.warmup_ticks },
-            outputs: OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.1, exit_threshold: 0.05 },
-            data: DataEntry { sha256: String::new() },
-            evidence: toml::Table::new(),
-        };
+        let features: Vec<(String, u16)> = registry().iter().map(|feature| (feature.name.to_owned(), feature.version)).collect();
+        let scaler = ScalerEntry { mean: vec![0.0; features.len()], std: vec![1.0; features.len()], clip: 5.0 };
+        let outputs = OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.1, exit_threshold: 0.05 };
+        let manifest = Manifest::new(name, &features, scaler, &TickConfig::default(), outputs);
         ModelDirectory::write(folder, std::slice::from_ref(weights), manifest)
     }
 
@@ -237,6 +245,7 @@ impl ModelDirectory {
         let others: Vec<(String, Vec<u8>)> =
             others.iter().enumerate().map(|(place, weights)| (format!("member_{}.onnx", place + 2), onnx(weights))).collect();
         manifest.model.sha256 = sha256_hex(&model);
+        manifest.model.parameters = first.spec().parameter_count();
         manifest.members = others.iter().map(|(file, onnx)| MemberEntry { file: file.clone(), sha256: sha256_hex(onnx) }).collect();
         manifest.evidence = toml::Table::new();
         let manifest_path = folder.join(MANIFEST_FILE);
@@ -321,14 +330,22 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError::Load`] where the engine refuses it.
     pub fn predictor(&self, engine: EngineChoice) -> Result<(Predictor, String), ModelError> {
+        let (model, name) = self.step_model(engine)?;
+        Ok((Predictor::new(model, self.scales()), name))
+    }
+
+    /// The model without its scaler, an ensemble with all its members; with the name of the engine.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] where the engine refuses it.
+    pub fn step_model(&self, engine: EngineChoice) -> Result<(Box<dyn StepModel>, String), ModelError> {
         let mut members: Vec<Box<dyn StepModel>> = Vec::new();
         for (file, _) in self.files() {
             members.push(load(&self.folder.join(file), engine)?);
         }
         let (name, count) = (members[0].engine().to_string(), members.len());
         let name = if count == 1 { name } else { format!("{name} x {count}") };
-        let model = as_one(members);
-        Ok((Predictor::new(model, self.scales()), name))
+        Ok((as_one(members), name))
     }
 
     /// The weights of every member, where the files hold the step graph that the native kernel knows.

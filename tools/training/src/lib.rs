@@ -10,4 +10,7 @@ pub mod network;
 pub mod operations;
 pub mod optimiser;
 pub mod parameters;
+pub mod published;
 pub mod recurrent;
+pub mod ticks;
+pub mod uncertainty;

@@ -13,8 +13,7 @@ pub(crate) use capture_bars::TradeBars;
 pub use capture_bars::{CaptureBars, capture_bars};
 pub use coarser::coarser_bars;
 pub use history::{History, HistoryError, HistoryOptions, TimeColumn, ZeroVolume, is_history, read_history};
-pub(crate) use rule::parse_duration;
-pub use rule::{RULES_TEXT, RuleError, parse_rule};
+pub use rule::{RULES_TEXT, RuleError, parse_duration, parse_rule};
 pub use table::write_bars;
 pub use time_text::time_ns;
 

@@ -51,7 +51,7 @@ fn rule(text: &str) -> Option<BarRule> {
 }
 
 /// Nanoseconds of `250ms`, `60s`, `5m`, `4h`, `1d`.
-pub(crate) fn parse_duration(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     let digits = text.len() - text.trim_start_matches(|character: char| character.is_ascii_digit()).len();
     let unit = match &text[digits..] {
         "ms" => NANOS_PER_MILLI,

@@ -1,5 +1,5 @@
 //! What research finds as one HTML file that opens anywhere: bars, samples, validations and the gate's verdict,
-//! and why a meta model says what it says.
+//! why a meta model says what it says, and what a model of ticks is worth.
 //!
 //! Pages are made of the same parts as those of a replay ([`chronos_session::html`]): plots in SVG, light and dark, nothing from
 //! outside. A page stays under 5 MB whatever there is to draw: a series has a column for each thousandth of its time, with the band
@@ -10,10 +10,12 @@ mod drawing;
 mod explanation;
 mod reliability;
 mod samples;
+mod scores;
 mod trials;
 mod validation;
 
 pub use bars::{BarsPage, bars_page};
 pub use explanation::{ExplanationPage, explanation_page};
 pub use samples::{SamplesPage, samples_page};
+pub use scores::evaluation_page;
 pub use validation::{ValidationPage, validation_page};

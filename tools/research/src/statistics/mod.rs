@@ -4,6 +4,7 @@
 //! files are statsmodels' and arch's answers; where conventions differ between libraries the docs say which one is followed.
 
 pub mod cointegration;
+mod diebold_mariano;
 pub mod garch;
 pub mod hedge;
 pub mod johansen;
@@ -14,6 +15,7 @@ pub mod residual_tests;
 pub mod stationarity;
 mod variance_ratio;
 
+pub use diebold_mariano::diebold_mariano;
 pub use mackinnon::CriticalValues;
 pub use regression::{Regression, least_squares};
 pub use stationarity::{LagRule, Trend, augmented_dickey_fuller, kpss};

@@ -7,23 +7,28 @@
 
 mod from_dataset;
 mod observe;
+mod read;
 mod regime;
 mod samples;
 mod scaler;
 mod split;
+mod stream;
 mod target;
 
 pub use from_dataset::dataset_ticks;
 pub use observe::observe_ticks;
+pub use read::{TickData, read_ticks};
 pub use regime::RegimeFollower;
 pub use samples::{Samples, horizon_samples};
 pub use scaler::Scaler;
 pub use split::{Parts, SplitAt, SplitRule, split_samples};
+pub use stream::step_through;
 pub use target::{CLASSES, Direction, Target, TargetRule};
 
 use crate::dataset::DatasetError;
 use crate::error::SeriesError;
 use crate::validation::SplitError;
+use chronos_inference::InferenceError;
 use chronos_market::REGIME_EMBEDDING;
 use chronos_market::features::{FeatureWindow, index_of, registry};
 use chronos_market::tick::TickConfig;
@@ -201,6 +206,14 @@ pub enum TicksError {
     Unfit {
         /// Why, and what to do.
         message: String,
+    },
+    /// A step of a model.
+    #[error("the model gives nothing at tick {row}: {source}")]
+    Inference {
+        /// The tick.
+        row: usize,
+        /// Why.
+        source: InferenceError,
     },
     /// A feature is not there.
     #[error("there is no feature `{name}`; did you mean `{nearest}`?")]

@@ -148,7 +148,7 @@ fn check(predictions: &[f64], labels: &[bool], weights: Option<&[f64]>) -> Resul
 /// One bin of a reliability curve.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ReliabilityBin {
-    /// Where it begins, included; it is as wide as every other.
+    /// Where it begins, included.
     pub from: f64,
     /// Predictions in it.
     pub count: usize,
@@ -180,6 +180,43 @@ pub fn reliability_curve(probabilities: &[f64], labels: &[bool], weights: Option
         observed: observed / weight,
     });
     curve.collect()
+}
+
+/// [`reliability_curve`] in at most `bins` bins of equal weight, so that none is judged by a few predictions. A bin begins at its least
+/// prediction; equal predictions stand in one bin, and there are fewer bins where many are equal.
+pub fn equal_mass_reliability_curve(
+    probabilities: &[f64],
+    labels: &[bool],
+    weights: Option<&[f64]>,
+    bins: usize,
+) -> Vec<ReliabilityBin> {
+    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+    let mut order: Vec<usize> = (0..probabilities.len().min(labels.len())).filter(|row| weight(*row) > 0.0).collect();
+    order.sort_by(|one, two| probabilities[*one].total_cmp(&probabilities[*two]));
+    let share = order.iter().map(|row| weight(*row)).sum::<f64>() / bins.max(1) as f64;
+    let (mut curve, mut before) = (Vec::new(), 0.0);
+    for tied in order.chunk_by(|one, two| probabilities[*one] == probabilities[*two]) {
+        // The middle of what is tied decides which bin takes all of it.
+        let tied_weight: f64 = tied.iter().map(|row| weight(*row)).sum();
+        let bin = ((before + tied_weight / 2.0) / share) as usize;
+        before += tied_weight;
+        let at = probabilities[tied[0]];
+        if curve.last().is_none_or(|(last, _)| *last != bin) {
+            curve.push((bin, ReliabilityBin { from: at, count: 0, weight: 0.0, predicted: 0.0, observed: 0.0 }));
+        }
+        if let Some((_, sums)) = curve.last_mut() {
+            sums.count += tied.len();
+            sums.weight += tied_weight;
+            sums.predicted += tied_weight * at;
+            sums.observed += tied.iter().filter(|row| labels[**row]).map(|row| weight(*row)).sum::<f64>();
+        }
+    }
+    let mean = |sums: ReliabilityBin| ReliabilityBin {
+        predicted: sums.predicted / sums.weight,
+        observed: sums.observed / sums.weight,
+        ..sums
+    };
+    curve.into_iter().map(|(_, sums)| mean(sums)).collect()
 }
 
 /// Expected calibration error: over the bins of a curve, the weighted mean of the distance between what was said and how often it was so
@@ -241,7 +278,38 @@ mod tests {
         assert!(reliability_curve(&[], &[], None, 3).iter().all(|bin| bin.count == 0 && bin.observed.is_nan()));
     }
 
+    #[test]
+    fn bins_of_equal_mass_by_hand() {
+        let (probabilities, labels) = ([0.9, 0.1, 0.2, 0.2, 0.8, 0.3], [true, false, true, false, true, false]);
+        let curve = equal_mass_reliability_curve(&probabilities, &labels, None, 3);
+        let bins: Vec<_> = curve.iter().map(|bin| (bin.from, bin.count)).collect();
+        // Of six, the first two, the tied pair around the second third's begin, and the rest.
+        assert_eq!(bins, [(0.1, 1), (0.2, 3), (0.8, 2)]);
+        assert!((curve[1].predicted - 0.7 / 3.0).abs() < 1e-12 && (curve[1].observed - 1.0 / 3.0).abs() < 1e-12);
+        let doubled = equal_mass_reliability_curve(&[0.1, 0.4, 0.6], &[false, true, true], Some(&[2.0, 1.0, 0.0]), 3);
+        assert_eq!(doubled.iter().map(|bin| (bin.from, bin.weight)).collect::<Vec<_>>(), [(0.1, 2.0), (0.4, 1.0)]);
+        assert!(equal_mass_reliability_curve(&[], &[], None, 4).is_empty());
+    }
+
     proptest! {
+        /// Every row is in one bin, bins rise, and the order of rows does not matter.
+        #[test]
+        fn bins_of_equal_mass_hold_every_row(rows in prop::collection::vec((0_u8..30, any::<bool>()), 1..80), bins in 1_usize..9) {
+            let curve = |rows: &[(u8, bool)]| {
+                let probabilities: Vec<f64> = rows.iter().map(|row| f64::from(row.0) / 30.0).collect();
+                let labels: Vec<bool> = rows.iter().map(|row| row.1).collect();
+                equal_mass_reliability_curve(&probabilities, &labels, None, bins)
+            };
+            let one = curve(&rows);
+            let mut turned = rows.clone();
+            turned.reverse();
+            prop_assert_eq!(&one, &curve(&turned));
+            prop_assert!(one.len() <= bins && one.iter().map(|bin| bin.count).sum::<usize>() == rows.len());
+            prop_assert!(one.windows(2).all(|pair| pair[0].predicted < pair[1].from));
+            let yes: f64 = one.iter().map(|bin| bin.observed * bin.weight).sum();
+            prop_assert!((yes - rows.iter().filter(|row| row.1).count() as f64).abs() < 1e-9);
+        }
+
         /// Against the characterisation by Robertson, Wright and Dykstra (1988): the largest over starts of the least over ends of means.
         #[test]
         fn isotonic_is_the_greatest_of_least_means(rows in prop::collection::vec((0_u8..12, any::<bool>(), 1_u8..4), 1..25)) {

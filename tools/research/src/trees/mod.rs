@@ -23,7 +23,9 @@ mod stack;
 pub mod train;
 mod tune;
 
-pub use calibration::{FitError, ReliabilityBin, expected_calibration_error, fit_isotonic, fit_platt, reliability_curve};
+pub use calibration::{
+    FitError, ReliabilityBin, equal_mass_reliability_curve, expected_calibration_error, fit_isotonic, fit_platt, reliability_curve,
+};
 pub use classification::{Confusion, auc, brier, log_loss};
 pub use explain::{ExplainRowError, Explanation, FeatureContribution, explain_row};
 pub use importance::{PermutationImportance, SplitImportance, permutation_importance, predictions, split_importance};

@@ -1,0 +1,514 @@
+//! The whole way: parts, labels, scaler, members, scores, directory.
+
+use super::config::{TickTrainConfig, TickTrainConfigError};
+use super::objective::{DirectionModel, TickWindows};
+use crate::fit::{Checkpoints, Curves, Ended, Event, Fit, FitError, WindowError};
+use crate::network::{Network, NetworkError};
+use crate::parameters::ParameterError;
+use crate::uncertainty::{Temperature, fit_temperature};
+use burn::tensor::Device;
+use chronos_inference::{Ensemble, Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
+use chronos_market::features::{FeatureSpec, index_of, registry};
+use chronos_research::ledger::{Ledger, LedgerError, Trial};
+use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
+use chronos_research::ticks::{
+    CLASSES, Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
+};
+use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
+use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
+use chronos_research::{SeriesError, WholeFileError, write_whole_file};
+use chronos_session::format::sha256_hex;
+use chronos_session::model::{Manifest, ModelDirectory, ModelError, OutputsEntry, ScalerEntry};
+use serde::Serialize;
+use serde_json::json;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// The file with everything that is known of a training, in the model directory.
+pub const TRAINING_FILE: &str = "training.json";
+/// Version of the file.
+const FORMAT: u32 = 1;
+/// Ticks that warm the state before validation is watched.
+const CONTEXT_TICKS: usize = 4_096;
+
+/// What is beside data and configuration.
+pub struct TickTrainOptions<'a> {
+    /// Networks, each from a seed of its own; several are a deep ensemble.
+    pub members: usize,
+    /// Folder that checkpoints of each member are kept in; `None` keeps none.
+    pub checkpoints: Option<PathBuf>,
+    /// Go on from the checkpoints that are there.
+    pub resume: bool,
+    /// Cost of trading one unit of notional once, basis points, in the Sharpe ratio that goes to the ledger.
+    pub cost_bps: f64,
+    /// Now, nanoseconds since 1970, for the ledger.
+    pub time_ns: i64,
+    /// Version of the code, for the ledger.
+    pub code: &'a str,
+    /// Seconds since anything, for the progress alone.
+    pub clock: &'a dyn Fn() -> f64,
+    /// Is told which member does what; a break ends the run after a checkpoint.
+    pub observe: &'a mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>,
+}
+
+/// How one member was trained.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct MemberReport {
+    /// Its seed.
+    pub seed: u64,
+    /// The epoch whose parameters it has, from 0.
+    pub best_epoch: u64,
+    /// What its logits were divided by, so that it is as sure as it was right on the validation part; 1 where nothing was gained by any.
+    pub temperature: f64,
+    /// Log-loss of the validation part with all that.
+    pub validation_log_loss: f64,
+    /// Why the run ended.
+    pub ended: &'static str,
+    /// Parameters that were dying, by the check after each epoch.
+    pub dying: Vec<String>,
+    /// Its learning curves.
+    pub curves: Curves,
+}
+
+/// `training.json`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct TickTraining {
+    /// Version of this shape.
+    pub format: u32,
+    /// When, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Version of the code.
+    pub code: String,
+    /// What the instrument is called.
+    pub instrument: String,
+    /// SHA-256 that tells the data.
+    pub data_sha256: String,
+    /// The configuration, as TOML.
+    pub config: String,
+    /// Labels and baselines.
+    pub yardstick: Yardstick,
+    /// Ticks, samples, and samples of each part.
+    pub counts: Counts,
+    /// Features that the model is not given.
+    pub left_out: Vec<String>,
+    /// The members.
+    pub members: Vec<MemberReport>,
+    /// What the model, stepping from tick to tick as in a replay, scores on the test part.
+    pub test: ScoreTable,
+    /// Bets one at a time on the test part, and the Sharpe ratio of one net of costs; 0 of a model that never bets.
+    pub bets: usize,
+    /// See `bets`.
+    pub sharpe: f64,
+    /// What a reader should know.
+    pub notices: Vec<String>,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Counts {
+    /// Decision ticks.
+    pub ticks: usize,
+    /// Unbroken runs of them.
+    pub segments: usize,
+    /// Those with a label.
+    pub samples: usize,
+    /// Samples trained on.
+    pub train: usize,
+    /// Samples that chose the epoch.
+    pub validation: usize,
+    /// Samples that judged.
+    pub test: usize,
+}
+
+/// A model of ticks with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct TrainedTicks {
+    /// The members' weights.
+    pub members: Vec<StepWeights>,
+    /// The manifest to be.
+    pub manifest: Manifest,
+    /// What came of it.
+    pub report: TickTraining,
+    /// What goes to the ledger.
+    pub trial: Trial,
+}
+
+/// What a run gives: a model, or nothing where the observer ended it.
+#[derive(Clone, Debug)]
+pub enum Training {
+    /// It was trained to its end.
+    Done(Box<TrainedTicks>),
+    /// The observer asked it to stop; its checkpoints stand.
+    Stopped,
+}
+
+/// Why nothing was trained.
+#[derive(Debug, thiserror::Error)]
+pub enum TickTrainError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] TickTrainConfigError),
+    /// The ticks.
+    #[error(transparent)]
+    Ticks(#[from] TicksError),
+    /// A series.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+    /// A baseline.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    /// The scores.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// The network.
+    #[error(transparent)]
+    Network(Box<NetworkError>),
+    /// Windows.
+    #[error(transparent)]
+    Windows(#[from] WindowError),
+    /// The run.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// Its parameters.
+    #[error(transparent)]
+    Parameters(#[from] ParameterError),
+    /// No member.
+    #[error("a model has at least one member")]
+    NoMember,
+    /// No window.
+    #[error(
+        "no window of {steps} ticks ends in the training part: give longer captures, or a smaller `window.steps` (the warm-up of {warmup} \
+         ticks has no labels)"
+    )]
+    NoWindow {
+        /// Ticks of a window.
+        steps: usize,
+        /// Ticks of the warm-up.
+        warmup: u32,
+    },
+    /// The directory.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A file beside it.
+    #[error(transparent)]
+    File(#[from] WholeFileError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl From<NetworkError> for TickTrainError {
+    fn from(error: NetworkError) -> Self {
+        TickTrainError::Network(Box::new(error))
+    }
+}
+
+/// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one machine.
+///
+/// # Errors
+/// [`TickTrainError`], with the place and the remedy.
+pub fn train_ticks(
+    data: TickData,
+    config: &TickTrainConfig,
+    options: &mut TickTrainOptions<'_>,
+) -> Result<Training, TickTrainError> {
+    config.check()?;
+    if options.members == 0 {
+        return Err(TickTrainError::NoMember);
+    }
+    let TickData { mut ticks, samples, sha256, mut notices } = data;
+    let rule =
+        config.split_rule().ok_or(TickTrainConfigError::Range { key: "split.at", message: "is no time and no share".into() })?;
+    let parts = split_samples(&samples, &rule)?;
+    let target = Target::choose(&samples, &parts.train, config.target_rule())?;
+    let directions = target.directions(&samples);
+    let baselines = Baselines::fit(&ticks, &samples, &directions, &target, &parts.train)?;
+    let test: Vec<usize> = parts.test.clone().collect();
+    let said_by_baselines = baselines.predict(&ticks, &samples, &target, &test)?;
+    let yardstick = Yardstick { horizon_ns: samples.horizon_ns, target, baselines };
+    let left_out = choose_features(&mut ticks, &samples, &parts, &config.features.leave_out)?;
+    if !left_out.is_empty() {
+        notices.push(format!("the model is not given {}", left_out.join(", ")));
+    }
+    let train_rows: Vec<usize> = parts.train.iter().map(|sample| samples.rows[*sample]).collect();
+    let scaler = Scaler::fit(&ticks, &train_rows, config.features.clip)?;
+    scaler.apply(&mut ticks);
+
+    let labelled = Labelled { ticks: &ticks, samples: &samples, directions: &directions, target: &yardstick.target, parts: &parts };
+    let mut members = Vec::new();
+    let mut reports = Vec::new();
+    for member in 0..options.members {
+        match train_member(&labelled, config, &sha256, member, options)? {
+            Some((weights, report)) => {
+                members.push(weights);
+                reports.push(report);
+            }
+            None => return Ok(Training::Stopped),
+        }
+    }
+    let first = samples.rows[parts.test.start];
+    let rows = ticks.segment_of(first).start..ticks.rows();
+    let predictions = step_through(as_one(&members).as_mut(), &ticks, rows.clone())?;
+    let of = |sample: usize| &predictions[samples.rows[sample] - rows.start];
+    let said: Vec<Probabilities> = parts.test.clone().map(|sample| of(sample).probabilities()).collect();
+    let seed = config.training.seed;
+    let table = yardstick.judge(said_by_baselines, &samples, parts.test.clone(), &said, seed)?;
+    let signals: Vec<f64> = parts.test.clone().map(|sample| of(sample).signal()).collect();
+    let worth = Worth::of(&samples, &directions, &parts, &signals, config.outputs.entry_threshold, options.cost_bps);
+    let manifest = manifest(config, &ticks, scaler, &sha256, samples.horizon_ns);
+    let described = json!({ "kind": "ticks", "members": options.members, "horizon_ns": samples.horizon_ns, "network": config.network,
+        "window": config.window, "loss": config.loss, "training": config.training, "features": ticks.columns() });
+    let text = config.to_toml();
+    let trial = Trial {
+        time_ns: options.time_ns,
+        command: "train".into(),
+        model: described,
+        config_sha256: sha256_hex(format!("{text}\nmembers = {}\ncost_bps = {}\n", options.members, options.cost_bps).as_bytes()),
+        dataset_sha256: sha256.clone(),
+        seed,
+        code: options.code.to_owned(),
+        periods_per_year: worth.periods_per_year,
+        bets: worth.bets as u64,
+        path_sharpes: vec![worth.sharpe],
+    };
+    let counts = Counts {
+        ticks: ticks.rows(),
+        segments: ticks.starts.len(),
+        samples: samples.len(),
+        train: parts.train.len(),
+        validation: parts.validation.len(),
+        test: parts.test.len(),
+    };
+    let report = TickTraining {
+        format: FORMAT,
+        time_ns: options.time_ns,
+        code: options.code.to_owned(),
+        instrument: ticks.instrument.clone(),
+        data_sha256: sha256,
+        config: text,
+        yardstick,
+        counts,
+        left_out,
+        members: reports,
+        test: table,
+        bets: worth.bets,
+        sharpe: worth.sharpe,
+        notices,
+    };
+    Ok(Training::Done(Box::new(TrainedTicks { members, manifest, report, trial })))
+}
+
+impl TrainedTicks {
+    /// Writes the model directory with `training.json` and `curves.html` in it, and appends the trial to the ledger.
+    ///
+    /// # Errors
+    /// [`TickTrainError`]: the folder holds a model already, or a file cannot be written.
+    pub fn write(mut self, folder: &Path, ledger: &Ledger) -> Result<ModelDirectory, TickTrainError> {
+        ledger.append(std::slice::from_ref(&self.trial))?;
+        if let Some(name) = folder.file_name() {
+            self.manifest.model.name = name.to_string_lossy().into_owned();
+        }
+        let directory = ModelDirectory::write(folder, &self.members, self.manifest)?;
+        write_whole_file(&folder.join(TRAINING_FILE), |out| {
+            serde_json::to_writer_pretty(&mut *out, &self.report)?;
+            out.write_all(b"\n")
+        })?;
+        for (place, member) in self.report.members.iter().enumerate() {
+            let (name, title) = match place {
+                0 => ("curves.html".to_owned(), "Training".to_owned()),
+                place => (format!("curves_{}.html", place + 1), format!("Training, member {}", place + 1)),
+            };
+            write_whole_file(&folder.join(name), |out| out.write_all(member.curves.to_html(&title).as_bytes()))?;
+        }
+        Ok(directory)
+    }
+}
+
+/// What members are trained on.
+struct Labelled<'a> {
+    ticks: &'a Ticks,
+    samples: &'a Samples,
+    directions: &'a [Direction],
+    target: &'a Target,
+    parts: &'a Parts,
+}
+
+/// Keeps the features that can be learnt and are wanted; gives the names of the others.
+fn choose_features(
+    ticks: &mut Ticks,
+    samples: &Samples,
+    parts: &Parts,
+    unwanted: &[String],
+) -> Result<Vec<String>, TickTrainError> {
+    let all: Vec<String> = ticks.features.iter().map(|(name, _)| name.clone()).collect();
+    if let Some(name) = unwanted.iter().find(|name| !all.contains(name)) {
+        let nearest = all.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name)).cloned().unwrap_or_default();
+        return Err(TicksError::UnknownFeature { name: name.clone(), nearest }.into());
+    }
+    let rows: Vec<usize> = parts.train.iter().map(|sample| samples.rows[*sample]).collect();
+    let kept: Vec<String> = ticks.features_within(&rows).into_iter().filter(|name| !unwanted.contains(name)).collect();
+    ticks.keep_features(&kept)?;
+    Ok(all.into_iter().filter(|name| !kept.contains(name)).collect())
+}
+
+/// Trains one member; `None` where the observer ended it.
+fn train_member(
+    of: &Labelled<'_>,
+    config: &TickTrainConfig,
+    data_sha256: &str,
+    member: usize,
+    options: &mut TickTrainOptions<'_>,
+) -> Result<Option<(StepWeights, MemberReport)>, TickTrainError> {
+    let Labelled { ticks, samples, parts, .. } = of;
+    let device = Device::flex().autodiff();
+    let seed = config.training.seed.wrapping_add(member as u64);
+    let mut windows =
+        TickWindows::new(ticks, config.window.steps, config.window.read, &device)?.augmented(config.augmentation, seed);
+    for sample in &parts.train {
+        let target = of.target.forecast(samples.returns[*sample]) as f32;
+        windows.label(samples.rows[*sample], of.directions[*sample].index(), target, samples.weights[*sample]);
+    }
+    if windows.order(seed, 0).is_empty() {
+        return Err(TickTrainError::NoWindow { steps: config.window.steps, warmup: ticks.tick.warmup_ticks });
+    }
+    let mut network = config.network.clone();
+    let is_of_volatility = |name: &str| index_of(name).and_then(|place| registry().get(place)).is_some_and(tells_volatility);
+    network.volatility = (0..ticks.columns()).filter(|place| is_of_volatility(&ticks.features[*place].0)).collect();
+    let mut start = StepWeights::untrained(&network.spec(ticks.columns()), seed);
+    // The regime is not looked at until training finds a use for it: what the data never showed then changes nothing.
+    start.values_mut(Tensor::RegimeWeight).fill(0.0);
+    network.check(ticks.columns())?;
+    let model = DirectionModel::new(Network::from_weights(&start, &network, seed, &device)?, config.loss.clone());
+    let mut dying = Vec::new();
+    let mut fit = Fit::new(
+        crate::fit::Plan { seed, ..config.training.clone() },
+        &windows,
+        |epoch| windows.order(seed, epoch),
+        // A watched value that is not a number stops the run, and says where.
+        |model: &DirectionModel, _| match model.network.to_weights() {
+            Ok(weights) => validation_log_loss(&weights, of).unwrap_or(f64::NAN),
+            Err(_) => f64::NAN,
+        },
+    );
+    fit.data = format!("{data_sha256} {}", sha256_hex(config.to_toml().as_bytes()));
+    fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
+        folder: folder.join(format!("member-{}", member + 1)),
+        every_steps: None,
+        keep: 1,
+        resume: options.resume,
+    });
+    let clock = options.clock;
+    fit.clock = Box::new(clock);
+    let observe = &mut *options.observe;
+    let fitted = {
+        let dying = &mut dying;
+        fit.observe = Box::new(move |event| {
+            if let Event::Dying { now, .. } = event {
+                dying.push(now.name.clone());
+            }
+            observe(member, event)
+        });
+        fit.run(model)?
+    };
+    if fitted.ended == Ended::Asked {
+        return Ok(None);
+    }
+    let mut weights = fitted.best.network.to_weights()?;
+    let temperature = calibrate(&mut weights, of)?;
+    let report = MemberReport {
+        seed,
+        best_epoch: fitted.best_epoch.map_or(0, |best| best.epoch),
+        temperature,
+        validation_log_loss: validation_log_loss(&weights, of)?,
+        ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
+        dying,
+        curves: fitted.curves,
+    };
+    Ok(Some((weights, report)))
+}
+
+/// Whether a feature tells how much the price moves.
+fn tells_volatility(spec: &FeatureSpec) -> bool {
+    spec.name.contains("volatility") || spec.unit == chronos_market::features::Unit::BasisPointsPerRootSecond
+}
+
+/// What a model, stepping from tick to tick, says of the validation part.
+fn validation_predictions(weights: &StepWeights, of: &Labelled<'_>) -> Result<Vec<Prediction>, TickTrainError> {
+    let Labelled { ticks, samples, parts, .. } = of;
+    let (Some(first), Some(last)) = (parts.validation.first(), parts.validation.last()) else { return Ok(Vec::new()) };
+    let (first, last) = (samples.rows[*first], samples.rows[*last]);
+    let from = ticks.segment_of(first).start.max(first.saturating_sub(CONTEXT_TICKS));
+    let predictions = step_through(&mut NativeModel::new(weights), ticks, from..last + 1)?;
+    Ok(parts.validation.iter().map(|sample| predictions[samples.rows[*sample] - from]).collect())
+}
+
+/// Log-loss of the validation part.
+fn validation_log_loss(weights: &StepWeights, of: &Labelled<'_>) -> Result<f64, TickTrainError> {
+    let loss = |(sample, said): (&usize, &Prediction)| -said.probabilities()[of.directions[*sample].index()].max(f64::EPSILON).ln();
+    let predictions = validation_predictions(weights, of)?;
+    Ok(of.parts.validation.iter().zip(&predictions).map(loss).sum::<f64>() / predictions.len() as f64)
+}
+
+/// Divides the logits by the temperature of the least validation log-loss, within the last layer; gives it. Where there is none, because
+/// the model says nothing of that part or knows it all, nothing is divided.
+fn calibrate(weights: &mut StepWeights, of: &Labelled<'_>) -> Result<f64, TickTrainError> {
+    let logits: Vec<f64> = validation_predictions(weights, of)?.iter().flat_map(|said| said.logits.map(f64::from)).collect();
+    let labels: Vec<usize> = of.parts.validation.iter().map(|sample| of.directions[*sample].index()).collect();
+    let Ok(Temperature(temperature)) = fit_temperature(&logits, CLASSES, &labels) else { return Ok(1.0) };
+    for tensor in [HeadTensor::OutputWeight, HeadTensor::OutputBias] {
+        let values = weights.values_mut(Tensor::Head(Head::Logits, tensor));
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) / temperature) as f32);
+    }
+    Ok(temperature)
+}
+
+/// The members as one model.
+fn as_one(members: &[StepWeights]) -> Box<dyn StepModel> {
+    let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
+    match members {
+        [single] => native(single),
+        several => match Ensemble::new(several.iter().map(native).collect()) {
+            Some(ensemble) => Box::new(ensemble),
+            None => native(&StepWeights::untrained(&chronos_inference::StepSpec::standard(1), 0)),
+        },
+    }
+}
+
+fn manifest(config: &TickTrainConfig, ticks: &Ticks, scaler: Scaler, data_sha256: &str, horizon_ns: i64) -> Manifest {
+    let scaler = ScalerEntry { mean: scaler.mean, std: scaler.std, clip: scaler.clip };
+    let outputs =
+        OutputsEntry { horizon_ns, entry_threshold: config.outputs.entry_threshold, exit_threshold: config.outputs.exit_threshold };
+    let mut manifest = Manifest::new("ticks", &ticks.features, scaler, &ticks.tick, outputs);
+    data_sha256.clone_into(&mut manifest.data.sha256);
+    manifest
+}
+
+/// What bets on the signals earn.
+struct Worth {
+    bets: usize,
+    sharpe: f64,
+    periods_per_year: f64,
+}
+
+impl Worth {
+    fn of(samples: &Samples, directions: &[Direction], parts: &Parts, signals: &[f64], threshold: f64, cost_bps: f64) -> Worth {
+        let part = parts.test.clone();
+        let rows = OwnedSamples {
+            features: Vec::new(),
+            events_ns: samples.times_ns[part.clone()].to_vec(),
+            ends_ns: samples.ends_ns[part.clone()].to_vec(),
+            labels: directions[part.clone()].iter().map(|direction| direction.index() as f64 - 1.0).collect(),
+            returns: samples.returns[part.clone()].to_vec(),
+            weights: vec![1.0; part.len()],
+            target: LabelKind::Direction,
+        };
+        let rows = rows.samples();
+        let chosen = bets(&rows, |_| true);
+        let backtest = Backtest { cost_bps, threshold, sizing: Sizing::Unit };
+        let returns = backtest.returns(&rows, &chosen, signals).returns;
+        let sharpe = Some(sharpe_ratio(&returns, 1.0)).filter(|sharpe| sharpe.is_finite()).unwrap_or_default();
+        let times_ns: Vec<i64> = chosen.iter().map(|row| rows.events_ns[*row]).collect();
+        Worth { bets: chosen.len(), sharpe, periods_per_year: periods_per_year(&times_ns).unwrap_or_default() }
+    }
+}
