@@ -28,6 +28,7 @@ mod scores;
 mod session;
 mod summary;
 mod tables;
+#[cfg(feature = "train")]
 mod train;
 mod validate;
 
@@ -65,7 +66,11 @@ enum Command {
     /// Write a model as ONNX files for other tools: step and window graphs, and how to call them
     Export(export::Arguments),
     /// Train a model of the hot path on captures or a dataset; judged beside baselines, and a trial in the ledger
+    #[cfg(feature = "train")]
     Train(Box<train::Arguments>),
+    /// Train a model of the hot path on captures or a dataset: needs a build with `--features train`
+    #[cfg(not(feature = "train"))]
+    Train(rebuild::Arguments),
     /// Judge trained models on other data; and the published model on its own
     Evaluate(evaluate::Arguments),
     /// Try models on a dataset by cross-validation that does not leak; every one goes to the trial ledger
@@ -110,7 +115,10 @@ fn main() -> ExitCode {
         Command::Export(arguments) => done(export::run(&arguments)),
         Command::Meta(arguments) => done(meta::run(&arguments)),
         Command::Explain(arguments) => done(explain::run(&arguments)),
+        #[cfg(feature = "train")]
         Command::Train(arguments) => done(train::run(&arguments)),
+        #[cfg(not(feature = "train"))]
+        Command::Train(_) => done(rebuild::run("chronos train")),
         Command::Evaluate(arguments) => done(evaluate::run(&arguments)),
         Command::Validate(arguments) => done(validate::run(&arguments)),
         Command::Promote(arguments) => {

@@ -12,5 +12,7 @@ pub(crate) struct Arguments {
 
 /// Says what is missing.
 pub(crate) fn run(command: &str) -> Result<()> {
-    bail!("this build cannot train, which `{command}` needs: rebuild with `--features train` (`cargo build --release --features train`)")
+    bail!(
+        "this build cannot train, which `{command}` needs: rebuild with `--features train` (`cargo build --release --features train`)"
+    )
 }

@@ -27,13 +27,5 @@ pub(crate) fn print_scores(table: &ScoreTable) {
     };
     let head = ["Less", "Score", "Difference", "95 %", "Verdict"];
     print!("{}", listing(head, table.differences.iter().map(row), &[2, 3]));
-    println!("{}", verdict(table));
-}
-
-/// Whether there is anything in it.
-fn verdict(table: &ScoreTable) -> &'static str {
-    match table.has_skill {
-        true => "its log-loss is better than that of every baseline",
-        false => "no skill is shown: its log-loss is not better than that of every baseline; do not trade on it",
-    }
+    println!("{}", table.in_words());
 }

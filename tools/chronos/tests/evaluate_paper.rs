@@ -57,7 +57,9 @@ fn a_short_run_is_judged_kept_and_not_done_again() {
     let again = second["trained"].as_array().unwrap();
     assert_eq!((again.len(), &again[..3]), (6, &trained[..]));
     assert!(again[4]["seed"] == 2 && again[4]["predictions"] != live["predictions"]);
-    let mut fresh = json(&chronos(folder.path(), &first.replace("--out out", "--out other").replace("published,live,gru", "live")))["trained"][0].take();
+    let mut fresh = json(&chronos(folder.path(), &first.replace("--out out", "--out other").replace("published,live,gru", "live")))
+        ["trained"][0]
+        .take();
     fresh["seconds"] = live["seconds"].clone();
     assert_eq!(&fresh, live, "the same seed gives the same training");
 
@@ -83,7 +85,9 @@ fn what_is_missing_is_told_with_where_it_can_be_had() {
         String::from_utf8(output.stderr).unwrap()
     };
     let without_data = told("evaluate paper");
-    assert!(without_data.contains("train.csv, val.csv, test.csv") && without_data.contains("github.com/MShahabSepehri/CryptoMamba"));
+    assert!(
+        without_data.contains("train.csv, val.csv, test.csv") && without_data.contains("github.com/MShahabSepehri/CryptoMamba")
+    );
     assert!(told("evaluate paper --models lstm,transformer").contains("choose from published, live, lstm, bilstm, gru"));
     write_data(&folder.path().join("data"), [20, 15, 20]);
     assert!(told("evaluate paper --data data").contains("val.csv has 15 rows and 16 are needed"));

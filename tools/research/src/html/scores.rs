@@ -19,11 +19,7 @@ pub fn evaluation_page(name: &str, of: &TickEvaluation) -> String {
         at(of.span_ns[0]),
         at(of.span_ns[1])
     ));
-    page.push_str(if of.scores.has_skill {
-        "<p><b>Its log-loss is better than that of every baseline.</b></p>\n"
-    } else {
-        "<p><b>No skill is shown: its log-loss is not better than that of every baseline.</b></p>\n"
-    });
+    page.push_str(&format!("<p><b>{}</b></p>\n", escape(&of.scores.in_words())));
     push_notices(&mut page, &of.notices);
     let head: Vec<&str> = std::iter::once("Model").chain(Score::ALL.map(Score::name)).collect();
     let row = |model: &crate::scores::ScoredModel| {

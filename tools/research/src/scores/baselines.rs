@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub const ORDER_FLOW_FEATURES: [&str; 7] =
     ["ofi_1_1s", "ofi_1_10s", "ofi_1_60s", "ofi_2_to_5_1s", "ofi_2_to_10_10s", "ofi_integrated_1s", "ofi_integrated_10s"];
 
+/// Name of the one baseline that learns from features: it shows how far a simple model gets, and skill does not mean to be better than it.
+pub(super) const ORDER_FLOW: &str = "order flow";
+
 /// Strength of the regressions' penalty.
 const PENALTY: f64 = 1.0;
 /// Number of states of the last move: the three directions, and none known.
@@ -85,7 +88,7 @@ impl Baselines {
         if let Some(order_flow) = &self.order_flow {
             let places = places(ticks, &order_flow.features)?;
             let values = |sample: &usize| places.iter().map(|place| f64::from(ticks.row(samples.rows[*sample])[*place])).collect();
-            said.push(("order flow", of.iter().map(values).map(|values: Vec<f64>| order_flow.probabilities(&values)).collect()));
+            said.push((ORDER_FLOW, of.iter().map(values).map(|values: Vec<f64>| order_flow.probabilities(&values)).collect()));
         }
         Ok(said)
     }

@@ -1,5 +1,6 @@
 //! Two models on the same samples.
 
+use super::baselines::ORDER_FLOW;
 use super::{DirectionScores, Predictions, Score};
 use crate::ticks::Direction;
 use crate::validation::{Blocks, Bootstrap, Interval, IntervalKind};
@@ -114,8 +115,26 @@ pub struct ScoreTable {
     pub models: Vec<ScoredModel>,
     /// The model less each baseline, by each score.
     pub differences: Vec<Difference>,
-    /// Whether the model's log-loss is better than that of every baseline: only then is skill claimed.
+    /// Whether the model's log-loss is better than that of every baseline that learns nothing (majority, last move): only then is skill
+    /// claimed.
     pub has_skill: bool,
+    /// How its log-loss compares with that of the regression on order flow; `None` where that is not among the baselines.
+    pub beside_order_flow: Option<Verdict>,
+}
+
+impl ScoreTable {
+    /// What may be said of the model, in a sentence.
+    pub fn in_words(&self) -> String {
+        let skill = match self.has_skill {
+            true => "skill is shown: its log-loss is better than what majority and last move give",
+            false => "no skill is shown: its log-loss is not better than both majority and last move; do not trade on it",
+        };
+        match self.beside_order_flow {
+            Some(Verdict::Undecided) => format!("{skill}; beside the regression on order flow it is undecided"),
+            Some(verdict) => format!("{skill}; it is {} than the regression on order flow", verdict.name()),
+            None => skill.to_owned(),
+        }
+    }
 }
 
 /// Judges a model and compares it with each baseline. `directions` are what was so, in the order of the samples' times.
@@ -129,8 +148,9 @@ pub fn score_table(
         .iter()
         .flat_map(|(name, baseline)| Score::ALL.map(|score| compare(model.1, baseline, name, score, bootstrap)))
         .collect();
-    let is_better = |difference: &Difference| difference.verdict == Verdict::Better;
     let by_log_loss = || differences.iter().filter(|difference| difference.score == Score::LogLoss);
+    let mut unlearnt = by_log_loss().filter(|difference| difference.against != ORDER_FLOW).peekable();
+    let has_skill = unlearnt.peek().is_some() && unlearnt.all(|difference| difference.verdict == Verdict::Better);
     let scored = |(name, predictions): (&str, &Predictions)| ScoredModel { name: name.to_owned(), scores: predictions.scores() };
     let share = |class: Direction| {
         directions.iter().filter(|direction| **direction == class).count() as f64 / directions.len().max(1) as f64
@@ -143,7 +163,8 @@ pub fn score_table(
             Blocks::Stationary(mean) => mean,
         },
         models: std::iter::once(model).chain(baselines.iter().map(|(name, of)| (*name, of))).map(scored).collect(),
-        has_skill: by_log_loss().count() > 0 && by_log_loss().all(is_better),
+        has_skill,
+        beside_order_flow: by_log_loss().find(|difference| difference.against == ORDER_FLOW).map(|difference| difference.verdict),
         differences,
     }
 }

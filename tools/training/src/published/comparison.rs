@@ -137,7 +137,17 @@ mod tests {
         let row = |day: i64| {
             let close = 100.0 + f64::from(u8::try_from(day * day % 17).unwrap());
             let start_ns = day * 86_400_000_000_000;
-            Ohlcv { start_ns, end_ns: start_ns, open: close, high: close, low: close, close, volume: 1.0, notional: 0.0, flow: None }
+            Ohlcv {
+                start_ns,
+                end_ns: start_ns,
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: 1.0,
+                notional: 0.0,
+                flow: None,
+            }
         };
         Split { rows: (0..40).map(row).collect(), window: 14 }
     }
@@ -147,20 +157,38 @@ mod tests {
         let (model, validation) = (Recipe::Gru, test);
         let (parameters, epochs, best_epoch, watched, blocks, seconds) = (1, 1, 0, 0.0, None, 0.0);
         let (data_sha256, epochs_max) = Default::default();
-        Trained { model, seed, parameters, data_sha256, epochs_max, epochs, best_epoch, watched, validation, test, predictions, blocks, seconds }
+        Trained {
+            model,
+            seed,
+            parameters,
+            data_sha256,
+            epochs_max,
+            epochs,
+            best_epoch,
+            watched,
+            validation,
+            test,
+            predictions,
+            blocks,
+            seconds,
+        }
     }
 
     #[test]
     fn seeds_are_summed_up_and_tested_against_persistence() {
         let split = split();
         let (targets, persistence) = (split.targets(), split.persistence());
-        let near: Vec<f64> = targets.iter().enumerate().map(|(day, target)| target + f64::from(u8::try_from(day % 3).unwrap())).collect();
+        let near: Vec<f64> =
+            targets.iter().enumerate().map(|(day, target)| target + f64::from(u8::try_from(day % 3).unwrap())).collect();
         let perfect = trained(1, targets.clone(), &split);
         let comparison = Comparison::of(&[perfect.clone(), trained(2, near, &split)], &split).unwrap();
         let row = &comparison.models[0];
         let second = row.rmse.mean * 2.0;
         assert!((row.rmse.deviation.unwrap() - second / 2.0_f64.sqrt()).abs() < 1e-12);
-        assert!(row.squared.unwrap().statistic < 0.0 && row.verdict(&comparison.persistence) == "better than persistence", "{row:?}");
+        assert!(
+            row.squared.unwrap().statistic < 0.0 && row.verdict(&comparison.persistence) == "better than persistence",
+            "{row:?}"
+        );
         let same = Comparison::of(&[trained(1, persistence, &split)], &split).unwrap();
         assert_eq!((same.models[0].squared, same.models[0].rmse.deviation), (None, None));
         assert_eq!(same.models[0].verdict(&same.persistence), "no better than persistence");

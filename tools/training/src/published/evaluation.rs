@@ -145,8 +145,11 @@ impl Evaluation {
         let mut done: Vec<Trained> = Vec::new();
         for (place, line) in text[..whole].lines().enumerate() {
             let (path, line_number) = (path.clone(), place + 1);
-            let trained: Trained =
-                serde_json::from_str(line).map_err(|source| EvaluationError::Line { path: path.clone(), line: line_number, source })?;
+            let trained: Trained = serde_json::from_str(line).map_err(|source| EvaluationError::Line {
+                path: path.clone(),
+                line: line_number,
+                source,
+            })?;
             let epochs_max = trained.model.plan(trained.seed, self.epochs).epochs;
             if trained.data_sha256 != splits.sha256 || trained.epochs_max != epochs_max {
                 return Err(EvaluationError::Other { path, line: line_number });
@@ -158,7 +161,8 @@ impl Evaluation {
 
     fn append(&self, trained: &Trained) -> Result<(), EvaluationError> {
         let path = self.runs_path();
-        let line = serde_json::to_string(trained).map_err(|source| EvaluationError::Line { path: path.clone(), line: 0, source })?;
+        let line =
+            serde_json::to_string(trained).map_err(|source| EvaluationError::Line { path: path.clone(), line: 0, source })?;
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
             file.write_all(format!("{line}\n").as_bytes())?;

@@ -91,7 +91,8 @@ impl PublishedModel {
     pub fn new(weights: &Weights) -> Result<Self, WeightsError> {
         let mut used = 0;
         let mut stages: Vec<Stage> = Vec::new();
-        let has = |prefix: &str| weights.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix));
+        let has =
+            |prefix: &str| weights.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix));
         while has(&format!("model.blocks.{}.", stages.len())) {
             let stage = stages.len();
             let mut blocks = Vec::new();

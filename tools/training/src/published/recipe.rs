@@ -24,7 +24,7 @@ const CHANNELS: usize = 6;
 /// Days of a sample.
 pub const WINDOW: usize = 14;
 /// Epochs in a row without an effect of the blocks after which the published recipe goes on without them.
-const DEAD_EPOCHS: u64 = 5;
+const DEAD_EPOCHS: u64 = 3;
 
 /// A model of the comparison, with the way it is trained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -154,7 +154,7 @@ impl Recipe {
                 schedule_by: ScheduleBy::Epoch,
                 optimiser: OptimiserConfig::adam(1e-3),
                 clip_norm: None,
-                explosion: f64::INFINITY,
+                explosion: 1e300,
                 ..Plan::default()
             },
             _ => Plan {
@@ -186,8 +186,8 @@ impl Recipe {
     ) -> Result<Option<Trained>, RecipeError> {
         let device = Device::flex().autodiff();
         let scaling = if self == Self::Published { Scaling::Raw } else { Scaling::of(&splits.train) };
-        let [train, validation, test] = [&splits.train, &splits.validation, &splits.test]
-            .map(|split| Prepared::new(split, scaling, CHANNELS, &device));
+        let [train, validation, test] =
+            [&splits.train, &splits.validation, &splits.test].map(|split| Prepared::new(split, scaling, CHANNELS, &device));
         let run = Run { recipe: self, plan: self.plan(seed, epochs), splits, train, validation, test, checkpoints, clock };
         let baseline = |kind| Predictor::Baseline(Baseline::new(kind, CHANNELS, seed_of(seed, &[1]), &device));
         let module = match self {
@@ -263,11 +263,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn go(
-        &self,
-        module: Regressor,
-        observe: &mut dyn FnMut(Training) -> ControlFlow<()>,
-    ) -> Result<Option<Trained>, RecipeError> {
+    fn go(&self, module: Regressor, observe: &mut dyn FnMut(Training) -> ControlFlow<()>) -> Result<Option<Trained>, RecipeError> {
         let began = (self.clock)();
         let mut module = module;
         let mut left_out_from = self.left_out();
@@ -292,8 +288,7 @@ impl Run<'_> {
                     self.watched(&prices, epoch)
                 },
             );
-            fit.checkpoints =
-                Some(Checkpoints { folder: self.checkpoints.to_owned(), every_steps: None, keep: 1, resume: true });
+            fit.checkpoints = Some(Checkpoints { folder: self.checkpoints.to_owned(), every_steps: None, keep: 1, resume: true });
             fit.data = format!("{} {}", self.recipe.name(), self.splits.sha256.join(" "));
             let epochs = self.plan.epochs;
             fit.observe = Box::new(|event| match event {

@@ -116,7 +116,10 @@ mod tests {
 
     fn close(got: &TradingResult, final_net_worth: f64, curve: &[f64]) {
         assert!((got.final_net_worth - final_net_worth).abs() < 1e-12, "{got:?}");
-        assert!(got.net_worth.len() == curve.len() && got.net_worth.iter().zip(curve).all(|(got, value)| (got - value).abs() < 1e-12), "{got:?}");
+        assert!(
+            got.net_worth.len() == curve.len() && got.net_worth.iter().zip(curve).all(|(got, value)| (got - value).abs() < 1e-12),
+            "{got:?}"
+        );
     }
 
     #[test]

@@ -215,7 +215,8 @@ impl Architecture {
                 put(name("op.D"), &[inner], &mut |_| 1.0);
                 put(name("op.out_proj.weight"), &[width, inner], &mut |_| uniform(by_inner, &mut random));
             }
-            let (name, bound) = (|tensor: &str| format!("model.blocks.{stage}.{}.{tensor}", self.blocks), (width as f64).powf(-0.5));
+            let (name, bound) =
+                (|tensor: &str| format!("model.blocks.{stage}.{}.{tensor}", self.blocks), (width as f64).powf(-0.5));
             put(name("weight"), &[width_out, width], &mut |_| uniform(bound, &mut random));
             put(name("bias"), &[width_out], &mut |_| uniform(bound, &mut random));
         }

@@ -236,7 +236,7 @@ impl TickTrainConfig {
             "split.at",
             "must be a time such as 2024-08-09T00:00:00Z, or a share above 0 and below 1",
         )?;
-        range(parse_duration(&self.split.embargo).is_some(), "split.embargo", "must be a time such as 0s or 1s")?;
+        range(self.embargo_ns().is_some(), "split.embargo", "must be a time such as 0s or 1s")?;
         range(self.window.steps > 0, "window.steps", "must be at least 1")?;
         range((1..=self.window.steps).contains(&self.window.read), "window.read", "must be 1 to `window.steps`")?;
         range(
@@ -275,8 +275,13 @@ impl TickTrainConfig {
 
     /// How samples are parted; `None` where a text is neither time nor share.
     pub fn split_rule(&self) -> Option<SplitRule> {
-        let embargo_ns = parse_duration(&self.split.embargo)?;
+        let embargo_ns = self.embargo_ns()?;
         Some(SplitRule { at: self.split_at()?, validation_share: self.split.validation_share, embargo_ns })
+    }
+
+    fn embargo_ns(&self) -> Option<i64> {
+        let text = &self.split.embargo;
+        if text == "0s" { Some(0) } else { parse_duration(text) }
     }
 }
 

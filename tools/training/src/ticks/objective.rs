@@ -126,7 +126,7 @@ impl<'a> TickWindows<'a> {
         let offset = random.usize(..self.read);
         let is_read = |end: &usize| self.weights[end + 1 - self.read..=*end].iter().any(|weight| *weight > 0.0);
         let mut order: Vec<usize> =
-            self.windows.ends().into_iter().filter(|end| (end + offset) % self.read == 0).filter(is_read).collect();
+            self.windows.ends().into_iter().filter(|end| (end + offset).is_multiple_of(self.read)).filter(is_read).collect();
         random.shuffle(&mut order);
         order
     }

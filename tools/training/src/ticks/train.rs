@@ -5,13 +5,14 @@ use super::objective::{DirectionModel, TickWindows};
 use crate::fit::{Checkpoints, Curves, Ended, Event, Fit, FitError, WindowError};
 use crate::network::{Network, NetworkError};
 use crate::parameters::ParameterError;
+use crate::uncertainty::{Temperature, fit_temperature};
 use burn::tensor::Device;
-use chronos_inference::{Ensemble, NativeModel, Prediction, StepModel, StepWeights, Tensor};
+use chronos_inference::{Ensemble, Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
 use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
 use chronos_research::ticks::{
-    Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
+    CLASSES, Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
 };
 use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
 use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
@@ -58,7 +59,9 @@ pub struct MemberReport {
     pub seed: u64,
     /// The epoch whose parameters it has, from 0.
     pub best_epoch: u64,
-    /// Log-loss of the validation part with them.
+    /// What its logits were divided by, so that it is as sure as it was right on the validation part; 1 where nothing was gained by any.
+    pub temperature: f64,
+    /// Log-loss of the validation part with all that.
     pub validation_log_loss: f64,
     /// Why the run ended.
     pub ended: &'static str,
@@ -160,7 +163,7 @@ pub enum TickTrainError {
     Judge(#[from] JudgeError),
     /// The network.
     #[error(transparent)]
-    Network(#[from] NetworkError),
+    Network(Box<NetworkError>),
     /// Windows.
     #[error(transparent)]
     Windows(#[from] WindowError),
@@ -193,6 +196,12 @@ pub enum TickTrainError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl From<NetworkError> for TickTrainError {
+    fn from(error: NetworkError) -> Self {
+        TickTrainError::Network(Box::new(error))
+    }
 }
 
 /// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one machine.
@@ -376,7 +385,11 @@ fn train_member(
         crate::fit::Plan { seed, ..config.training.clone() },
         &windows,
         |epoch| windows.order(seed, epoch),
-        |model: &DirectionModel, _| validation_log_loss(model, of).unwrap_or(f64::NAN),
+        // A watched value that is not a number stops the run, and says where.
+        |model: &DirectionModel, _| match model.network.to_weights() {
+            Ok(weights) => validation_log_loss(&weights, of).unwrap_or(f64::NAN),
+            Err(_) => f64::NAN,
+        },
     );
     fit.data = format!("{data_sha256} {}", sha256_hex(config.to_toml().as_bytes()));
     fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
@@ -401,15 +414,18 @@ fn train_member(
     if fitted.ended == Ended::Asked {
         return Ok(None);
     }
+    let mut weights = fitted.best.network.to_weights()?;
+    let temperature = calibrate(&mut weights, of)?;
     let report = MemberReport {
         seed,
         best_epoch: fitted.best_epoch.map_or(0, |best| best.epoch),
-        validation_log_loss: fitted.best_epoch.map_or(f64::NAN, |best| best.value),
+        temperature,
+        validation_log_loss: validation_log_loss(&weights, of)?,
         ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
         dying,
         curves: fitted.curves,
     };
-    Ok(Some((fitted.best.network.to_weights()?, report)))
+    Ok(Some((weights, report)))
 }
 
 /// Whether a feature tells how much the price moves.
@@ -417,19 +433,34 @@ fn tells_volatility(spec: &FeatureSpec) -> bool {
     spec.name.contains("volatility") || spec.unit == chronos_market::features::Unit::BasisPointsPerRootSecond
 }
 
-/// Log-loss of the validation part with the model stepping from tick to tick.
-fn validation_log_loss(model: &DirectionModel, of: &Labelled<'_>) -> Result<f64, TickTrainError> {
+/// What a model, stepping from tick to tick, says of the validation part.
+fn validation_predictions(weights: &StepWeights, of: &Labelled<'_>) -> Result<Vec<Prediction>, TickTrainError> {
     let Labelled { ticks, samples, parts, .. } = of;
-    let (Some(first), Some(last)) = (parts.validation.first(), parts.validation.last()) else { return Ok(f64::NAN) };
+    let (Some(first), Some(last)) = (parts.validation.first(), parts.validation.last()) else { return Ok(Vec::new()) };
     let (first, last) = (samples.rows[*first], samples.rows[*last]);
     let from = ticks.segment_of(first).start.max(first.saturating_sub(CONTEXT_TICKS));
-    let mut native = NativeModel::new(&model.network.to_weights()?);
-    let predictions = step_through(&mut native, ticks, from..last + 1)?;
-    let loss = |sample: &usize| {
-        let said: &Prediction = &predictions[samples.rows[*sample] - from];
-        -said.probabilities()[of.directions[*sample].index()].max(f64::EPSILON).ln()
-    };
-    Ok(parts.validation.iter().map(loss).sum::<f64>() / parts.validation.len() as f64)
+    let predictions = step_through(&mut NativeModel::new(weights), ticks, from..last + 1)?;
+    Ok(parts.validation.iter().map(|sample| predictions[samples.rows[*sample] - from]).collect())
+}
+
+/// Log-loss of the validation part.
+fn validation_log_loss(weights: &StepWeights, of: &Labelled<'_>) -> Result<f64, TickTrainError> {
+    let loss = |(sample, said): (&usize, &Prediction)| -said.probabilities()[of.directions[*sample].index()].max(f64::EPSILON).ln();
+    let predictions = validation_predictions(weights, of)?;
+    Ok(of.parts.validation.iter().zip(&predictions).map(loss).sum::<f64>() / predictions.len() as f64)
+}
+
+/// Divides the logits by the temperature of the least validation log-loss, within the last layer; gives it. Where there is none, because
+/// the model says nothing of that part or knows it all, nothing is divided.
+fn calibrate(weights: &mut StepWeights, of: &Labelled<'_>) -> Result<f64, TickTrainError> {
+    let logits: Vec<f64> = validation_predictions(weights, of)?.iter().flat_map(|said| said.logits.map(f64::from)).collect();
+    let labels: Vec<usize> = of.parts.validation.iter().map(|sample| of.directions[*sample].index()).collect();
+    let Ok(Temperature(temperature)) = fit_temperature(&logits, CLASSES, &labels) else { return Ok(1.0) };
+    for tensor in [HeadTensor::OutputWeight, HeadTensor::OutputBias] {
+        let values = weights.values_mut(Tensor::Head(Head::Logits, tensor));
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) / temperature) as f32);
+    }
+    Ok(temperature)
 }
 
 /// The members as one model.
