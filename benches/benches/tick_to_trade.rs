@@ -6,7 +6,8 @@
 //! bursts stay as they were, and a capture of minutes runs in seconds. Where a step of the model is longer than that cut, a queue
 //! has less time to empty than it had in the market, so the response with a model is worse here than there.
 //!
-//! `--quick` takes a tenth of the messages, `--core N` pins the measuring thread, `--model none|native|tract` paces with that one alone.
+//! `--quick` takes a tenth of the messages, `--core N` pins the measuring thread, `--model none|native|tract|DIR` paces with that one alone, `DIR`
+//! being the folder of a model.
 
 use chronos_benches::input::Input;
 use chronos_benches::table;
@@ -48,7 +49,8 @@ fn main() -> Outcome<()> {
         println!("\ninput: {}\nsha256 (decompressed): {}", input.name, input.sha256);
         measure_throughput(input, &arguments)?;
         println!("{}", table::heading("paced; microseconds"));
-        for engine in ENGINES.into_iter().filter(|engine| arguments.model.as_ref().is_none_or(|model| model == engine)) {
+        let chosen = arguments.model.as_deref().map(|model| vec![model]);
+        for engine in chosen.unwrap_or_else(|| ENGINES.to_vec()) {
             measure_paced(input, engine, &arguments)?;
         }
     }
@@ -75,8 +77,7 @@ impl Arguments {
                 "--quick" => arguments.is_quick = true,
                 "--core" => arguments.core = Some(words.next().ok_or("--core takes the number of a core")?.parse()?),
                 "--model" => {
-                    let model = words.next().filter(|model| ENGINES.contains(&model.as_str()));
-                    arguments.model = Some(model.ok_or("--model takes none, native or tract")?);
+                    arguments.model = Some(words.next().ok_or("--model takes none, native, tract or the folder of a model")?);
                 }
                 other => return Err(format!("`{other}` is not an option; there are --quick, --core N and --model NAME").into()),
             }
@@ -87,11 +88,13 @@ impl Arguments {
 
 fn config(engine: &str) -> Config {
     let mut config = Config::default();
-    if engine == "none" {
-        config.model.path = "none".into();
-    } else {
-        config.model.path = "untrained".into();
-        config.model.engine = engine.into();
+    match engine {
+        "none" => config.model.path = "none".into(),
+        "native" | "tract" => {
+            config.model.path = "untrained".into();
+            config.model.engine = engine.into();
+        }
+        folder => config.model.path = folder.into(),
     }
     config
 }

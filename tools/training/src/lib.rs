@@ -4,6 +4,7 @@
 #![cfg(feature = "train")]
 
 pub mod fit;
+pub mod inspect;
 pub mod losses;
 pub mod network;
 pub mod operations;

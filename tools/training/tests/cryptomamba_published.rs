@@ -3,9 +3,7 @@
 
 use chronos_research::bars::Ohlcv;
 use chronos_tests::{cryptomamba_files, data_file};
-use chronos_training::published::{
-    BlockTrace, PriceErrors, PublishedModel, Rows, SPLIT_FILES, Split, Trace, TradingRule, Weights,
-};
+use chronos_training::published::{BlockTrace, PriceErrors, PublishedModel, Rows, SPLIT_FILES, Split, Trace, TradingRule, Weights};
 use serde_json::Value;
 use std::path::Path;
 
@@ -105,8 +103,10 @@ fn cryptomamba_live_blocks_hold_to_the_last_intermediate() {
         for (sample, wanted) in samples.iter().zip(flat(&json["outputs"])) {
             close(&path.display().to_string(), model.predict(sample).unwrap(), wanted, tolerance);
         }
-        let removed = samples.iter().map(|sample| (model.predict(sample).unwrap() - model.predict_without_blocks(sample).unwrap()).abs());
-        let (removed, wanted) = (removed.fold(0.0, f64::max), number(&json["smallest_output_change_if"]["all Mamba blocks removed"]));
+        let removed =
+            samples.iter().map(|sample| (model.predict(sample).unwrap() - model.predict_without_blocks(sample).unwrap()).abs());
+        let (removed, wanted) =
+            (removed.fold(0.0, f64::max), number(&json["smallest_output_change_if"]["all Mamba blocks removed"]));
         assert!(removed >= wanted * (1.0 - 1e-6), "removing the blocks moves the output by {removed}, wanted {wanted}");
         for wanted in json["intermediates"].as_array().unwrap() {
             let sample = &samples[wanted["sample"].as_u64().unwrap() as usize];
@@ -174,7 +174,9 @@ fn cryptomamba_published_test_split_predictions_errors_and_intermediates() {
         check_errors(&name, PriceErrors::of(&persistence, &targets), &json["test"]["persistence"], 1e-6);
         // What was published, to the digits that it was published with.
         let published = &json["published"];
-        for (got, field, digit) in [(errors.rmse, "rmse", 0.1), (errors.mape_percent, "mape_percent", 1e-3), (errors.mae, "mae", 0.1)] {
+        for (got, field, digit) in
+            [(errors.rmse, "rmse", 0.1), (errors.mape_percent, "mape_percent", 1e-3), (errors.mae, "mae", 0.1)]
+        {
             close(&format!("{name}, published {field}"), got, number(&published[field]), digit / 2.0 + 1e-9);
         }
         for wanted in json["intermediates"]["samples"].as_array().unwrap() {
@@ -233,9 +235,14 @@ fn cryptomamba_published_on_every_split_of_the_data() {
                 other => &json["other_splits"][other],
             };
             let what = format!("{}, {name}", path.display());
-            assert_eq!((split.rows.len() as f64, split.samples() as f64), (number(&wanted["rows"]), number(&wanted["samples"])), "{what}");
+            assert_eq!(
+                (split.rows.len() as f64, split.samples() as f64),
+                (number(&wanted["rows"]), number(&wanted["samples"])),
+                "{what}"
+            );
             let day = |sample: usize| split.target_row(sample).start_ns / 86_400_000_000_000;
-            let wanted_day = |field: &str| chronos_research::bars::time_ns(wanted[field].as_str().unwrap()).unwrap() / 86_400_000_000_000;
+            let wanted_day =
+                |field: &str| chronos_research::bars::time_ns(wanted[field].as_str().unwrap()).unwrap() / 86_400_000_000_000;
             assert_eq!((day(0), day(split.samples() - 1)), (wanted_day("first_target"), wanted_day("last_target")), "{what}");
             let targets = split.targets();
             check_errors(&what, PriceErrors::of(&predict(&model, &split), &targets), &wanted["model"], 1e-6);

@@ -4,7 +4,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::tanh;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use chronos_training::fit::{Augmentation, Checkpoints, Ended, Event, Fit, FitError, Fitted, Objective, Plan, Samples, Windows};
+use chronos_training::fit::{
+    Augmentation, Checkpoints, Ended, Event, Fit, FitError, Fitted, Objective, Plan, Samples, Saved, Windows,
+};
 use chronos_training::fit::{load_parameters, mean_loss, shuffled};
 use chronos_training::losses::{self, Loss};
 use chronos_training::optimiser::{OptimiserConfig, Schedule};
@@ -294,9 +296,11 @@ fn a_loss_that_is_nan_or_explodes_stops_with_its_batch() {
     };
     let plan = Plan { batch: 4, accumulate: 1, ..busy_plan() };
     let error = start(&rows, plan.clone(), Some(folder.path()));
-    let FitError::Diverged { what: "the loss", value, epoch: 0, step: 1, saved } = &error else { panic!("{error}") };
+    let FitError::Diverged { what: "the loss", value, epoch: 0, step: 1, saved: Saved::In(path) } = &error else {
+        panic!("{error}")
+    };
     assert!(value.is_nan() && error.to_string().contains("diverged-1.json"), "{error}");
-    let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(saved.0.as_ref().unwrap()).unwrap()).unwrap();
+    let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(saved["batch"]["samples"], serde_json::json!([4, 5, 6, 7]));
     assert_eq!(load_parameters(&folder.path().join(saved["parameters"].as_str().unwrap())).unwrap().len(), 3);
     assert!(start(&rows, plan.clone(), None).to_string().contains("checkpoints"));
@@ -314,7 +318,7 @@ fn a_watched_value_that_is_nan_stops() {
     let rows = Rows::smooth(12, 3, &device());
     let error =
         Fit::new(busy_plan(), &rows, |_| rows.all(), |_, _| f64::NAN).run(Perceptron::new(3, 4, 0.0, &device())).unwrap_err();
-    assert!(matches!(error, FitError::Diverged { what: "the watched value", .. }), "{error}");
+    assert!(matches!(error, FitError::Diverged { what: "the watched value", saved: Saved::NoBatch, .. }), "{error}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn trajectory(golden: &Value, config: OptimiserConfig, learning_rate: f64, dtype
             DType::F64 => Values::F64(numbers(gradient)),
             _ => Values::F32(numbers(gradient).iter().map(|value| *value as f32).collect()),
         };
-        module = optimiser.step(module.clone(), &ModuleGradients { values: vec![Some(gradient)] }, learning_rate);
+        module = optimiser.step(module.clone(), &ModuleGradients { values: vec![Some(gradient)] }, learning_rate).unwrap();
         read_parameters(&module).unwrap()[0].values.iter_f64().collect()
     });
     after.collect()

@@ -53,20 +53,28 @@ pub enum FitError {
         epoch: u64,
         /// Step, from 0.
         step: u64,
-        /// Where the batch was saved, in words.
+        /// Where its batch is.
         saved: Saved,
     },
 }
 
-/// The file of a batch at which training broke, if any.
+/// Where the batch at which training broke is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Saved(pub Option<PathBuf>);
+pub enum Saved {
+    /// In this file, which names the file of the parameters it met.
+    In(PathBuf),
+    /// Nowhere: the run has no checkpoints.
+    NoCheckpoints,
+    /// No batch is to blame: a watched value is of many.
+    NoBatch,
+}
 
 impl std::fmt::Display for Saved {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(path) => write!(out, "its batch is in {}", path.display()),
-            None => write!(out, "its batch is kept where there are checkpoints"),
+        match self {
+            Self::In(path) => write!(out, "its batch is in {}", path.display()),
+            Self::NoCheckpoints => write!(out, "its batch is saved where a run has checkpoints"),
+            Self::NoBatch => write!(out, "it is of no single batch"),
         }
     }
 }

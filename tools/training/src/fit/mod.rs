@@ -27,7 +27,7 @@ pub use curves::{Curves, EpochRecord};
 pub use error::{FitError, Saved};
 pub use health::ParameterHealth;
 pub use plan::{Plan, PlanError, ScheduleBy};
-pub use run::{Best, Checkpoints, Ended, Event, Fit, Fitted, Progress};
+pub use run::{Best, Checkpoints, Ended, Event, Fit, Fitted, Progress, Watch};
 pub use seeds::{seed_of, shuffled};
 pub use windows::{WindowError, Windows};
 

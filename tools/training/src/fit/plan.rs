@@ -12,7 +12,7 @@ pub struct Plan {
     pub epochs: u64,
     /// Samples a batch; the last of an epoch may be smaller.
     pub batch: usize,
-    /// Batches whose gradients are added up for one step.
+    /// Batches whose gradients are added up for one step, each by its number of samples.
     pub accumulate: usize,
     /// The largest rate.
     pub learning_rate: f64,
@@ -92,6 +92,20 @@ impl Plan {
                 return wrong(setting, &value, "above 0 and finite");
             }
         }
+        for (setting, value) in self.optimiser.memories() {
+            if !(0.0..1.0).contains(&value) {
+                return wrong(setting, &value, "at least 0 and below 1");
+            }
+        }
+        for (setting, value) in self.optimiser.penalties() {
+            if !(value >= 0.0 && value.is_finite()) {
+                return wrong(setting, &value, "at least 0 and finite");
+            }
+        }
+        let first = self.learning_rate_at(0, 0);
+        if !(first >= 0.0 && first.is_finite()) {
+            return wrong("schedule", &self.schedule, "one whose first rate is finite and not below 0");
+        }
         if self.explosion.is_nan() || self.explosion <= 1.0 {
             return wrong("explosion", &self.explosion, "above 1; infinite never stops");
         }
@@ -122,6 +136,15 @@ mod tests {
             (Plan { seed: u64::MAX, ..Plan::default() }, "seed"),
             (Plan { learning_rate: f64::NAN, ..Plan::default() }, "learning_rate"),
             (Plan { clip_norm: Some(0.0), ..Plan::default() }, "clip_norm"),
+            (Plan { optimiser: OptimiserConfig::nesterov(1.0), ..Plan::default() }, "momentum"),
+            (Plan { optimiser: OptimiserConfig::adamw(-0.1), ..Plan::default() }, "weight_decay"),
+            (
+                Plan {
+                    schedule: Schedule::OneCycle { total: 9, warmup_share: 0.3, start_divisor: 0.0, end_divisor: 1.0 },
+                    ..Plan::default()
+                },
+                "schedule",
+            ),
             (Plan { explosion: 1.0, ..Plan::default() }, "explosion"),
         ] {
             assert!(refused(plan).contains(name), "{name}");

@@ -18,7 +18,7 @@ pub struct Fit<'a, M: Objective, S: Samples<Batch = M::Batch>> {
     /// The samples of an epoch in their order; for one epoch always the same.
     pub order: Box<dyn Fn(u64) -> Vec<usize> + 'a>,
     /// The watched value after an epoch, by the module without gradients; less is better.
-    pub watch: Box<dyn Fn(&M, u64) -> f64 + 'a>,
+    pub watch: Watch<'a, M>,
     /// What the samples are, a hash for example: a run goes on only with the same.
     pub data: String,
     /// Where the run is kept; `None` keeps nothing.
@@ -28,6 +28,9 @@ pub struct Fit<'a, M: Objective, S: Samples<Batch = M::Batch>> {
     /// Is told what happens; a break ends the run after a checkpoint.
     pub observe: Box<dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a>,
 }
+
+/// A value of a module after an epoch.
+pub type Watch<'a, M> = Box<dyn Fn(&M, u64) -> f64 + 'a>;
 
 /// Where and how often a run is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -136,7 +136,8 @@ impl Run {
                     epoch: self.state.epoch,
                     epochs: fit.plan.epochs,
                     step: self.state.step,
-                    steps: self.state.step + steps * (fit.plan.epochs - self.state.epoch) - self.state.epoch_steps,
+                    steps: (self.state.step - self.state.epoch_steps)
+                        .saturating_add(steps.saturating_mul(fit.plan.epochs - self.state.epoch)),
                     loss: step.loss,
                     learning_rate,
                     gradient_norm: step.norm,
@@ -181,7 +182,8 @@ impl Run {
             let mut random = fastrand::Rng::with_seed(seed_of(plan.seed, &[state.step, place as u64]));
             let loss = module.loss(&batch, Some(&mut random));
             let value = scalar(&loss.total);
-            let is_exploding = state.step >= FIRST_STEPS && value.abs() > plan.explosion * state.largest_first_loss;
+            let first = state.largest_first_loss;
+            let is_exploding = state.step >= FIRST_STEPS && first > 0.0 && value.abs() > plan.explosion * first;
             if !value.is_finite() || is_exploding {
                 return Err(diverged("the loss", value, state, fit, Some((&module, batch_samples))));
             }
@@ -212,7 +214,7 @@ impl Run {
             state.largest_first_loss = state.largest_first_loss.max(mean_loss.abs());
         }
         state.sums.norm += norm;
-        let module = self.optimiser.step(module, &gradients, learning_rate);
+        let module = self.optimiser.step(module, &gradients, learning_rate)?;
         state.step += 1;
         state.epoch_steps += 1;
         Ok((module, Step { loss: mean_loss, norm, learning_rate }))
@@ -330,11 +332,12 @@ fn diverged<M: Objective, S: Samples<Batch = M::Batch>>(
         Ok(path)
     };
     let saved = match (&fit.checkpoints, batch) {
-        (Some(checkpoints), Some((module, samples))) => save(checkpoints, module, samples).map(Some),
-        _ => Ok(None),
+        (Some(checkpoints), Some((module, samples))) => save(checkpoints, module, samples).map(Saved::In),
+        (None, Some(_)) => Ok(Saved::NoCheckpoints),
+        (_, None) => Ok(Saved::NoBatch),
     };
     match saved {
-        Ok(path) => FitError::Diverged { what, value, epoch: state.epoch, step: state.step, saved: Saved(path) },
+        Ok(saved) => FitError::Diverged { what, value, epoch: state.epoch, step: state.step, saved },
         Err(error) => error,
     }
 }

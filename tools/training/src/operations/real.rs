@@ -189,10 +189,10 @@ pub(super) fn store<F: Real>(row: &mut [F], first: usize, lanes: &[F; LANES]) {
     }
 }
 
-/// Sum of the lanes, halves upon halves.
+/// Sum of the lanes, halves upon halves; `N` is a power of 2.
 #[inline(always)]
-pub(super) fn sum<F: Real>(mut lanes: [F; LANES]) -> F {
-    let mut width = LANES;
+pub(super) fn sum<F: Real, const N: usize>(mut lanes: [F; N]) -> F {
+    let mut width = N;
     while width > 1 {
         width /= 2;
         for lane in 0..width {

@@ -3,92 +3,15 @@
 //! Own code over flat slices, element by element: the same bits on any number of threads, and a state that is a list. Formulas are
 //! those of torch 2.4, in the precision of the parameters.
 
+mod rule;
 mod schedule;
 
+pub use rule::OptimiserConfig;
 pub use schedule::Schedule;
 
-use crate::parameters::{ModuleGradients, ParameterError, Real, SliceMut, Values, read_parameters, update_parameters};
+use crate::parameters::{ModuleGradients, ParameterError, SliceMut, Values, read_parameters, update_parameters};
 use burn::module::Module;
-
-/// Which rule, and its settings.
-#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
-pub enum OptimiserConfig {
-    /// Adam with decay of the weights beside the gradient (Loshchilov and Hutter, 2019): `w *= 1 - lr * weight_decay`, then Adam's step.
-    AdamW {
-        /// Memory of the mean gradient.
-        beta1: f64,
-        /// Memory of the mean square.
-        beta2: f64,
-        /// Added to the root of the mean square after its bias is corrected.
-        epsilon: f64,
-        /// What a weight loses a step, times the rate; only parameters that decay.
-        weight_decay: f64,
-        /// Divides by the largest mean square so far (Reddi, Kale and Kumar, 2018).
-        #[serde(default)]
-        amsgrad: bool,
-    },
-    /// Adam (Kingma and Ba, 2015) with coupled L2: `l2 * w` is added to the gradient before the moments.
-    Adam {
-        /// Memory of the mean gradient.
-        beta1: f64,
-        /// Memory of the mean square.
-        beta2: f64,
-        /// Added to the root of the mean square after its bias is corrected.
-        epsilon: f64,
-        /// The penalty; only parameters that decay.
-        l2: f64,
-    },
-    /// Gradient descent with momentum: `v = momentum * v + g`; the step is `v`, or `g + momentum * v` with Nesterov's look ahead.
-    Sgd {
-        /// Memory of the step; 0 for none.
-        momentum: f64,
-        /// Nesterov's form.
-        nesterov: bool,
-        /// The penalty; only parameters that decay.
-        l2: f64,
-    },
-    /// Gradient over the root of its mean square (Hinton, lecture 6e).
-    RmsProp {
-        /// Memory of the mean square.
-        alpha: f64,
-        /// Added to the root.
-        epsilon: f64,
-        /// The penalty; only parameters that decay.
-        l2: f64,
-    },
-}
-
-impl OptimiserConfig {
-    /// AdamW with the usual memories, 0.9 and 0.999.
-    pub fn adamw(weight_decay: f64) -> Self {
-        Self::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay, amsgrad: false }
-    }
-
-    /// Adam with the usual memories, 0.9 and 0.999.
-    pub fn adam(l2: f64) -> Self {
-        Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, l2 }
-    }
-
-    /// Gradient descent with Nesterov's momentum and no penalty.
-    pub fn nesterov(momentum: f64) -> Self {
-        Self::Sgd { momentum, nesterov: true, l2: 0.0 }
-    }
-
-    /// RMSprop with torch's settings and no penalty.
-    pub fn rms_prop() -> Self {
-        Self::RmsProp { alpha: 0.99, epsilon: 1e-8, l2: 0.0 }
-    }
-
-    /// How many lists of moments it keeps for a parameter.
-    fn moments(&self) -> usize {
-        match self {
-            Self::AdamW { amsgrad: true, .. } => 3,
-            Self::AdamW { .. } | Self::Adam { .. } => 2,
-            Self::Sgd { .. } | Self::RmsProp { .. } => 1,
-        }
-    }
-}
+use rule::Step;
 
 /// Whether weight decay takes a parameter, by its name and shape: matrices and tensors do, while norms, biases, `D` and the step bias (all of
 /// one dimension, or named `bias` or `norm`) and `a_log`, the logarithm of the decay rates, are spared.
@@ -152,30 +75,58 @@ impl Optimiser {
 
     /// One step. A parameter without a gradient stays as it is, its moments too.
     ///
-    /// The module must be the one the optimiser was made for, with its gradients; a parameter whose length differs stays as it is.
-    pub fn step<M: Module>(&mut self, module: M, gradients: &ModuleGradients, learning_rate: f64) -> M {
-        update_parameters(module, |place, weights| {
+    /// # Errors
+    /// [`ParameterError::Other`] where the gradients are not those of the module that the optimiser was made for.
+    pub fn step<M: Module>(&mut self, module: M, gradients: &ModuleGradients, learning_rate: f64) -> Result<M, ParameterError> {
+        self.check(gradients)?;
+        Ok(update_parameters(module, |place, weights| {
             let (Some(slot), Some(Some(gradient))) = (self.slots.get_mut(place), gradients.values.get(place)) else { return };
+            slot.steps += 1;
+            let step = Step { config: &self.config, decays: slot.decays, steps: slot.steps, learning_rate };
             match (weights, gradient) {
-                (SliceMut::F32(weights), Values::F32(gradient)) if weights.len() == gradient.len() => {
-                    let mut moments = slot.moments.iter_mut().filter_map(|values| match values {
+                (SliceMut::F32(weights), Values::F32(gradient)) => {
+                    let moments = slot.moments.iter_mut().filter_map(|values| match values {
                         Values::F32(values) => Some(values.as_mut_slice()),
                         Values::F64(_) => None,
                     });
-                    slot.steps += 1;
-                    step(&self.config, slot.decays, slot.steps, learning_rate, weights, gradient, &mut moments);
+                    step.take(weights, gradient, moments);
                 }
-                (SliceMut::F64(weights), Values::F64(gradient)) if weights.len() == gradient.len() => {
-                    let mut moments = slot.moments.iter_mut().filter_map(|values| match values {
+                (SliceMut::F64(weights), Values::F64(gradient)) => {
+                    let moments = slot.moments.iter_mut().filter_map(|values| match values {
                         Values::F64(values) => Some(values.as_mut_slice()),
                         Values::F32(_) => None,
                     });
-                    slot.steps += 1;
-                    step(&self.config, slot.decays, slot.steps, learning_rate, weights, gradient, &mut moments);
+                    step.take(weights, gradient, moments);
                 }
+                // Gradients and moments are of one precision, and gradients are taken from the parameters.
                 _ => {}
             }
-        })
+        }))
+    }
+
+    /// Every gradient is as long, and of the precision, as the moments kept for its parameter.
+    fn check(&self, gradients: &ModuleGradients) -> Result<(), ParameterError> {
+        let form = |values: Option<&Values>| match values {
+            Some(Values::F32(values)) => format!("{} f32", values.len()),
+            Some(Values::F64(values)) => format!("{} f64", values.len()),
+            None => "nothing".to_owned(),
+        };
+        for place in 0..self.slots.len().max(gradients.values.len()) {
+            let (slot, gradient) = (self.slots.get(place), gradients.values.get(place));
+            let expected = slot.and_then(|slot| slot.moments.first());
+            let is_of_it = match (expected, gradient) {
+                (Some(Values::F32(moment)), Some(Some(Values::F32(gradient)))) => moment.len() == gradient.len(),
+                (Some(Values::F64(moment)), Some(Some(Values::F64(gradient)))) => moment.len() == gradient.len(),
+                (Some(_), Some(None)) => true,
+                _ => false,
+            };
+            if !is_of_it {
+                let found = format!("a gradient of {}", form(gradient.and_then(Option::as_ref)));
+                let name = slot.map_or("nothing", |slot| slot.name.as_str());
+                return Err(ParameterError::Other { place, found, expected: format!("{name} of {}", form(expected)) });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -184,107 +135,6 @@ impl Optimiser {
 
     pub(crate) fn from_slots(config: OptimiserConfig, slots: Vec<Slot>) -> Self {
         Self { config, slots }
-    }
-}
-
-/// One step of one parameter. `steps` counts this one; scalars are computed in f64 and rounded once, as torch does.
-fn step<'a, T: Real + 'a>(
-    config: &OptimiserConfig,
-    decays: bool,
-    steps: u64,
-    learning_rate: f64,
-    weights: &mut [T],
-    gradient: &[T],
-    moments: &mut impl Iterator<Item = &'a mut [T]>,
-) {
-    let mut next = || moments.next().unwrap_or_default();
-    let penalty = |l2: f64| T::from_f64(if decays { l2 } else { 0.0 });
-    let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
-    match *config {
-        OptimiserConfig::AdamW { beta1, beta2, epsilon, weight_decay, amsgrad } => {
-            let (first, second) = (next(), next());
-            let largest = if amsgrad { Some(next()) } else { None };
-            let keep = T::from_f64(if decays { 1.0 - learning_rate * weight_decay } else { 1.0 });
-            let adam = Adam::new(beta1, beta2, epsilon, learning_rate / correction(beta1), correction(beta2));
-            for weight in weights.iter_mut() {
-                *weight *= keep;
-            }
-            adam.step(weights, gradient, T::from_f64(0.0), first, second, largest);
-        }
-        OptimiserConfig::Adam { beta1, beta2, epsilon, l2 } => {
-            let (first, second) = (next(), next());
-            let adam = Adam::new(beta1, beta2, epsilon, learning_rate / correction(beta1), correction(beta2));
-            adam.step(weights, gradient, penalty(l2), first, second, None);
-        }
-        OptimiserConfig::Sgd { momentum, nesterov, l2 } => {
-            let (rate, momentum, l2) = (T::from_f64(learning_rate), T::from_f64(momentum), penalty(l2));
-            for ((weight, gradient), velocity) in weights.iter_mut().zip(gradient).zip(next()) {
-                let gradient = *gradient + l2 * *weight;
-                *velocity = momentum * *velocity + gradient;
-                let by = if nesterov { gradient + momentum * *velocity } else { *velocity };
-                *weight = *weight - rate * by;
-            }
-        }
-        OptimiserConfig::RmsProp { alpha, epsilon, l2 } => {
-            let (rate, epsilon, l2) = (T::from_f64(learning_rate), T::from_f64(epsilon), penalty(l2));
-            let (keep, take) = (T::from_f64(alpha), T::from_f64(1.0 - alpha));
-            for ((weight, gradient), square) in weights.iter_mut().zip(gradient).zip(next()) {
-                let gradient = *gradient + l2 * *weight;
-                *square = keep * *square + take * gradient * gradient;
-                *weight = *weight - rate * gradient / (square.sqrt() + epsilon);
-            }
-        }
-    }
-}
-
-/// The scalars of one step of Adam.
-struct Adam<T> {
-    keep1: T,
-    take1: T,
-    keep2: T,
-    take2: T,
-    epsilon: T,
-    rate: T,
-    root_correction: T,
-}
-
-impl<T: Real> Adam<T> {
-    fn new(beta1: f64, beta2: f64, epsilon: f64, rate: f64, correction2: f64) -> Self {
-        Self {
-            keep1: T::from_f64(beta1),
-            take1: T::from_f64(1.0 - beta1),
-            keep2: T::from_f64(beta2),
-            take2: T::from_f64(1.0 - beta2),
-            epsilon: T::from_f64(epsilon),
-            rate: T::from_f64(rate),
-            root_correction: T::from_f64(correction2.sqrt()),
-        }
-    }
-
-    fn step(&self, weights: &mut [T], gradient: &[T], l2: T, first: &mut [T], second: &mut [T], largest: Option<&mut [T]>) {
-        let each = weights.iter_mut().zip(gradient).zip(first.iter_mut().zip(second.iter_mut()));
-        match largest {
-            None => {
-                for ((weight, gradient), (first, second)) in each {
-                    self.moments(*gradient + l2 * *weight, first, second);
-                    *weight = *weight - self.rate * *first / (second.sqrt() / self.root_correction + self.epsilon);
-                }
-            }
-            Some(largest) => {
-                for (((weight, gradient), (first, second)), largest) in each.zip(largest) {
-                    self.moments(*gradient + l2 * *weight, first, second);
-                    if *second > *largest {
-                        *largest = *second;
-                    }
-                    *weight = *weight - self.rate * *first / (largest.sqrt() / self.root_correction + self.epsilon);
-                }
-            }
-        }
-    }
-
-    fn moments(&self, gradient: T, first: &mut T, second: &mut T) {
-        *first = self.keep1 * *first + self.take1 * gradient;
-        *second = self.keep2 * *second + self.take2 * gradient * gradient;
     }
 }
 
@@ -333,7 +183,7 @@ mod tests {
         assert_eq!(optimiser.decaying().collect::<Vec<_>>(), [("gain", false), ("weight", true)]);
         // No gradient, but zeros: Adam's step is nothing, decay alone acts.
         let zeros = ModuleGradients { values: vec![Some(Values::F32(vec![0.0; 2])), Some(Values::F32(vec![0.0; 4]))] };
-        let module = optimiser.step(module, &zeros, 0.5);
+        let module = optimiser.step(module, &zeros, 0.5).unwrap();
         assert_eq!(values(&module), [vec![1.0, 1.0], vec![0.75, 1.5, 2.25, 3.0]]);
     }
 
@@ -346,7 +196,7 @@ mod tests {
             let loss = (module.weight.val() * module.weight.val()).sum();
             let gradients = ModuleGradients::take(&module, &mut loss.backward()).unwrap();
             assert_eq!(gradients.values[0], None);
-            optimiser.step(module, &gradients, 0.25)
+            optimiser.step(module, &gradients, 0.25).unwrap()
         };
         // w - 0.25 * 2 w is half of it, twice; what the loss does not see stays.
         let module = step(module);
@@ -362,10 +212,26 @@ mod tests {
         let mut optimiser = Optimiser::new(OptimiserConfig::adam(0.1), &module, everything_decays).unwrap();
         let loss = (module.weight.val() * module.gain.val().unsqueeze()).sum();
         let gradients = ModuleGradients::take(&module, &mut loss.backward()).unwrap();
-        let module = optimiser.step(module, &gradients, 0.1);
+        let module = optimiser.step(module, &gradients, 0.1).unwrap();
         let [gain, weight] = values(&module);
         assert!(gain[0] < 0.95 && weight == [1.0, 2.0, 3.0, 4.0], "{gain:?} {weight:?}");
         assert!(module.gain.is_require_grad() && !module.weight.is_require_grad());
+    }
+
+    #[test]
+    fn gradients_of_another_module_are_refused() {
+        let module = pair();
+        let mut optimiser = Optimiser::new(OptimiserConfig::rms_prop(), &module, decays).unwrap();
+        let wrong = [
+            vec![None],
+            vec![None, None, None],
+            vec![None, Some(Values::F32(vec![0.0; 3]))],
+            vec![Some(Values::F64(vec![0.0; 2])), None],
+        ];
+        for values in wrong {
+            let refused = optimiser.step(module.clone(), &ModuleGradients { values: values.clone() }, 0.1);
+            assert!(matches!(refused, Err(ParameterError::Other { .. })), "{values:?}");
+        }
     }
 
     #[test]

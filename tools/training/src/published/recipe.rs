@@ -24,7 +24,7 @@ const CHANNELS: usize = 6;
 /// Days of a sample.
 pub const WINDOW: usize = 14;
 /// Epochs in a row without an effect of the blocks after which the published recipe goes on without them.
-const DEAD_EPOCHS: u64 = 5;
+const DEAD_EPOCHS: u64 = 3;
 
 /// A model of the comparison, with the way it is trained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -154,7 +154,7 @@ impl Recipe {
                 schedule_by: ScheduleBy::Epoch,
                 optimiser: OptimiserConfig::adam(1e-3),
                 clip_norm: None,
-                explosion: f64::INFINITY,
+                explosion: 1e300,
                 ..Plan::default()
             },
             _ => Plan {
