@@ -3,6 +3,8 @@
 //! [`train_ticks`] takes the [`TickData`](chronos_research::ticks::TickData) of captures or a dataset: purged parts, labels and scaler of the
 //! training part, one network for each member, judged as a replay will run it, tick by tick, on the test part and beside the baselines.
 //! What comes of it ([`TrainedTicks`]) is written as a model directory with `training.json` and a page of learning curves beside it.
+//!
+#![doc = include_str!("real_ticks.md")]
 
 mod config;
 mod objective;
