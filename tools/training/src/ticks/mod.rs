@@ -7,9 +7,11 @@
 #![doc = include_str!("real_ticks.md")]
 
 mod config;
+mod inspection;
 mod objective;
 mod train;
 
 pub use config::{FeatureSection, LabelSection, OutputSection, SplitSection, TickTrainConfig, TickTrainConfigError, WindowSection};
+pub use inspection::{TickInspectError, inspect_ticks};
 pub use objective::{DirectionModel, TickBatch, TickWindows};
 pub use train::{MemberReport, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training, train_ticks};
