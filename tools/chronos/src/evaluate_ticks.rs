@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What a model is measured by, from the file that its training left.
-fn yardstick(folder: &Path) -> Result<Yardstick> {
+pub(crate) fn yardstick(folder: &Path) -> Result<Yardstick> {
     let path = folder.join("training.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!("{}: cannot be read; only a model that `chronos train` made has labels to be judged by", path.display())

@@ -17,6 +17,8 @@ mod journal;
 mod label;
 mod meta;
 mod model;
+#[cfg(feature = "train")]
+mod model_inspect;
 mod page;
 mod progress;
 mod promote;

@@ -30,6 +30,12 @@ enum Command {
     },
     /// Round a model's matrices to bfloat16, which a step reads in half the time, if that changes little on your captures
     Round(RoundArguments),
+    /// Tell whether a trained model is alive: what each block, gate, head and feature is worth on captures, and dead parameters
+    #[cfg(feature = "train")]
+    Inspect(crate::model_inspect::Arguments),
+    /// Tell whether a trained model is alive: needs a build with `--features train`
+    #[cfg(not(feature = "train"))]
+    Inspect(crate::rebuild::Arguments),
 }
 
 /// Arguments of `chronos model round`.
@@ -69,6 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.command {
         Command::New { seed, out } => new(*seed, out).map(|()| true),
         Command::Round(arguments) => round(arguments),
+        #[cfg(feature = "train")]
+        Command::Inspect(arguments) => crate::model_inspect::run(arguments).map(|()| true),
+        #[cfg(not(feature = "train"))]
+        Command::Inspect(_) => crate::rebuild::run("chronos model inspect").map(|()| true),
     }
 }
 

@@ -94,6 +94,12 @@ fn from_a_capture_to_a_model_that_a_replay_runs() {
         assert!(report["inferences"].as_u64().unwrap() > 1_000 && report["signals"].as_u64().unwrap() > 0, "{report:#}");
     }
 
+    // It is alive: its one block changes what it says, and it is more than an affine map.
+    let inspected = json(folder, "model inspect models/planted --data market.gz --steps 32 --json");
+    let inspected = &inspected[0];
+    assert_eq!((&inspected["blocks"][0]["verdict"], &inspected["is_affine"]), (&"alive".into(), &false.into()), "{inspected:#}");
+    assert!(succeeds(folder, "model inspect models/planted --data market.gz --windows 20").contains("more than an affine map"));
+
     // On other captures of the same kind there is as much skill.
     succeeds(folder, "exchange generate --plant 0.8 --seconds 300 --seed 9 --out later.gz");
     let line = "evaluate ticks --model models/planted --data later.gz --html page.html --json";

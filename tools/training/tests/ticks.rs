@@ -14,8 +14,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 fn small() -> TickTrainConfig {
-    let mut config = TickTrainConfig::default();
-    config.network = NetworkConfig {
+    let network = NetworkConfig {
         d_model: 16,
         layers: 2,
         d_state: 4,
@@ -25,6 +24,7 @@ fn small() -> TickTrainConfig {
         dropout: 0.1,
         ..NetworkConfig::default()
     };
+    let mut config = TickTrainConfig { network, ..TickTrainConfig::default() };
     config.window.steps = 32;
     config.training.epochs = 3;
     config.training.learning_rate = 3e-3;

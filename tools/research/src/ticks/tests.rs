@@ -68,9 +68,9 @@ proptest! {
         for row in 0..table.rows() {
             let segment = table.segment_of(row);
             let at = times_ns[row] + horizon_ns;
-            let then = segment.clone().filter(|other| times_ns[*other] <= at).next_back();
+            let then = segment.clone().rfind(|other| times_ns[*other] <= at);
             let known = segment.clone().find(|other| times_ns[*other] >= at);
-            let before = segment.filter(|other| times_ns[*other] <= times_ns[row] - horizon_ns).next_back();
+            let before = segment.clone().rfind(|other| times_ns[*other] <= times_ns[row] - horizon_ns);
             if let (Some(then), Some(known), true) = (then, known, table.is_warm[row]) {
                 let past = before.map_or(f64::NAN, |before| mids[row] / mids[before] - 1.0);
                 wanted.push((row, times_ns[known], mids[then] / mids[row] - 1.0, past));
