@@ -199,12 +199,14 @@ fn print(report: &TickTraining) {
     );
     for member in &report.members {
         println!(
-            "seed {}: epoch {} of {}, temperature {}, validation log-loss {}",
+            "seed {}: epoch {} of {}, temperature {}, validation log-loss {}; {} to bfloat16, which adds {:.1e}",
             member.seed,
             member.best_epoch + 1,
             member.curves.epochs.len(),
             decimal(member.temperature, 2),
-            decimal(member.validation_log_loss, 4)
+            decimal(member.validation_log_loss, 4),
+            if member.is_rounded { "rounded" } else { "not rounded" },
+            member.rounding_loss
         );
         for name in &member.dying {
             println!("  {name} is dying; `chronos model inspect` tells what it is worth");

@@ -7,7 +7,8 @@
 //! whatever the number of threads, and a run that goes on from its checkpoint gives those of one that never stopped.
 //!
 //! Training is in f32 or f64, the precision of the module's parameters. Lower precisions are refused
-//! ([`crate::parameters::ParameterError::Precision`]): burn's CPU backend has f16 and bf16, but computes them slower than f32. A module may
+//! ([`crate::parameters::ParameterError::Precision`]): burn's CPU backend has f16 and bf16, but gains nothing from them (on one core a
+//! product of 2048 x 128 by 128 x 512 took as long in f16 as in f32 and 1.8 times as long in bf16, silu five and nine times). A module may
 //! cast inside its forward pass where its device gains from that; parameters, gradients and moments stay in the precision above.
 
 mod augmentation;

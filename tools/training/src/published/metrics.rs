@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The least a target counts in a relative error: the smallest step above 1 in f32, times ten, as the published evaluation has it.
+/// The least a target counts in a relative error, as the published evaluation has it.
 const TARGET_MIN: f64 = 1.17e-6;
 
 /// Errors over the samples of a split.

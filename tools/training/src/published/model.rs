@@ -189,8 +189,7 @@ impl Block {
         let [_, _, taps] = weights.extents(&name("op.conv1d.weight"))?;
         let linear = |tensor: &str, bias: Option<&str>, shape: [usize; 2]| {
             weights.of_shape(&name(tensor), &shape)?;
-            let linear = Linear::new(weights, &name(tensor), bias.map(name).as_deref());
-            linear
+            Linear::new(weights, &name(tensor), bias.map(name).as_deref())
         };
         Ok(Self {
             norm_weight: weights.of_shape(&name("norm.weight"), &[width])?,

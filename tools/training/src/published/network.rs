@@ -104,8 +104,7 @@ impl CryptoMamba {
 
     /// The same network with the merge of channels at zero: it predicts nothing but 0 until it is trained.
     pub fn with_zero_merge(mut self) -> Self {
-        let zero = |parameter: Param<Tensor<2>>| parameter.map(|tensor| tensor.zeros_like().detach().require_grad());
-        self.merge.weight = zero(self.merge.weight);
+        self.merge.weight = self.merge.weight.map(|tensor| tensor.zeros_like().detach().require_grad());
         self.merge.bias = self.merge.bias.map(|tensor| tensor.zeros_like().detach().require_grad());
         self
     }

@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 const CHANNELS: usize = 6;
 /// Days of a sample.
 pub const WINDOW: usize = 14;
+/// A bound that nothing reaches. Neither `None` nor infinity: a checkpoint gives back another plan for those.
+const NEVER: f64 = 1e300;
 /// Epochs in a row without an effect of the blocks after which the published recipe goes on without them.
 const DEAD_EPOCHS: u64 = 3;
 
@@ -153,8 +155,8 @@ impl Recipe {
                 schedule: Schedule::Step { every: 100, factor: 0.5 },
                 schedule_by: ScheduleBy::Epoch,
                 optimiser: OptimiserConfig::adam(1e-3),
-                clip_norm: None,
-                explosion: 1e300,
+                clip_norm: Some(NEVER),
+                explosion: NEVER,
                 ..Plan::default()
             },
             _ => Plan {

@@ -61,6 +61,10 @@ pub struct MemberReport {
     pub best_epoch: u64,
     /// What its logits were divided by, so that it is as sure as it was right on the validation part; 1 where nothing was gained by any.
     pub temperature: f64,
+    /// What rounding its matrices to bfloat16 adds to the log-loss of the validation part.
+    pub rounding_loss: f64,
+    /// Whether they are rounded: a step then reads half the bytes.
+    pub is_rounded: bool,
     /// Log-loss of the validation part with all that.
     pub validation_log_loss: f64,
     /// Why the run ended.
@@ -416,10 +420,18 @@ fn train_member(
     }
     let mut weights = fitted.best.network.to_weights()?;
     let temperature = calibrate(&mut weights, of)?;
+    let rounded = weights.rounded_to_bfloat16();
+    let rounding_loss = validation_log_loss(&rounded, of)? - validation_log_loss(&weights, of)?;
+    let is_rounded = rounding_loss <= config.outputs.rounding_loss_max;
+    if is_rounded {
+        weights = rounded;
+    }
     let report = MemberReport {
         seed,
         best_epoch: fitted.best_epoch.map_or(0, |best| best.epoch),
         temperature,
+        rounding_loss,
+        is_rounded,
         validation_log_loss: validation_log_loss(&weights, of)?,
         ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
         dying,
