@@ -71,8 +71,10 @@ pub fn inspect_ticks(
     };
     let batches: Vec<LabelledWindows> = chosen.chunks(BATCH).map(batch).collect();
     let inspected = |weights: &StepWeights| {
-        let network = Network::from_weights(weights, &NetworkConfig::of(weights.spec()), 0, &device)
-            .map_err(|error| TickInspectError::Network(Box::new(error)))?;
+        // Auxiliary heads stayed behind in training.
+        let config = NetworkConfig { auxiliary_after: Some(Vec::new()), ..NetworkConfig::of(weights.spec()) };
+        let network =
+            Network::from_weights(weights, &config, 0, &device).map_err(|error| TickInspectError::Network(Box::new(error)))?;
         Ok(inspect(&network, &manifest.features.names, &batches)?)
     };
     members.iter().map(inspected).collect()
