@@ -201,8 +201,8 @@ impl<F: Real> Kernel for Forward<'_, F> {
             let outputs = y.chunks_exact_mut(scan.channels).zip(scan.z.chunks_exact(scan.channels));
             for ((output, z), row) in outputs.zip(&rows) {
                 let mut gated = load(z, first);
-                for lane in 0..LANES {
-                    gated[lane] = row.y[lane] * (gated[lane] * gated[lane].sigmoid());
+                for (gated, y) in gated.iter_mut().zip(&row.y) {
+                    *gated = *y * (*gated * gated.sigmoid());
                 }
                 store(output, first, &gated);
             }
@@ -239,7 +239,7 @@ impl<F: Real> Kernel for Backward<'_, F> {
             for place in 0..self.scan.states {
                 self.through_state(first, place, &mut rows, (&mut of_b, &mut of_c));
             }
-            self.to_inputs(first, &rows);
+            self.gradients_of_inputs(first, &rows);
         }
         for step in 0..rows.len() {
             for place in 0..self.scan.states {
@@ -319,7 +319,7 @@ impl<F: Real> Backward<'_, F> {
 
     /// From what the states added up to the gradients of the inputs.
     #[inline(always)]
-    fn to_inputs(&mut self, first: usize, rows: &[Row<F>]) {
+    fn gradients_of_inputs(&mut self, first: usize, rows: &[Row<F>]) {
         let channels = self.scan.channels;
         let (bias, d) = (load(self.scan.delta_bias, first), load(self.scan.d, first));
         let (mut of_d, mut of_bias) = ([F::ZERO; LANES], [F::ZERO; LANES]);
