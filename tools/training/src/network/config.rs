@@ -58,9 +58,9 @@ pub enum NetworkError {
     #[error("the weights belong to {weights:?} and the configuration asks for {config:?}; train with the model's own sizes")]
     OtherSizes {
         /// Sizes of the weights.
-        weights: StepSpec,
+        weights: Box<StepSpec>,
         /// Sizes of the configuration.
-        config: StepSpec,
+        config: Box<StepSpec>,
     },
     /// A dropout outside 0 to below 1.
     #[error("dropout is {0}; give a share from 0 to below 1")]

@@ -37,7 +37,7 @@ impl Network {
         let spec = *weights.spec();
         config.check(spec.features)?;
         if config.spec(spec.features) != spec {
-            return Err(NetworkError::OtherSizes { weights: spec, config: config.spec(spec.features) });
+            return Err(NetworkError::OtherSizes { weights: Box::new(spec), config: Box::new(config.spec(spec.features)) });
         }
         let source = Source { weights, options: options.into() };
         let auxiliary = |place: usize| {

@@ -112,11 +112,7 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1
 
 /// Whether a tensor lives on the flex backend, with or without gradients.
 fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
-    #[allow(unreachable_patterns)] // Without another backend in the build there is nothing else to match.
-    match tensor.device().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) => true,
-        _ => false,
-    }
+    matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
 }
 
 #[cfg(test)]

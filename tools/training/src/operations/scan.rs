@@ -234,7 +234,7 @@ impl<F: Real> Kernel for Backward<'_, F> {
             for place in 0..self.scan.states {
                 self.through_state(first, place, &mut tile, &mut gradients);
             }
-            self.to_inputs(first, &tile, &gradients);
+            self.reach_inputs(first, &tile, &gradients);
         }
     }
 }
@@ -300,7 +300,7 @@ impl<F: Real> Backward<'_, F> {
 
     /// From what the states added up to the gradients of the inputs.
     #[inline(always)]
-    fn to_inputs(&mut self, first: usize, tile: &Tile<F>, gradients: &TileGradients<F>) {
+    fn reach_inputs(&mut self, first: usize, tile: &Tile<F>, gradients: &TileGradients<F>) {
         let channels = self.scan.channels;
         let (bias, d) = (load(self.scan.delta_bias, first), load(self.scan.d, first));
         let (mut of_d, mut of_bias) = ([F::ZERO; LANES], [F::ZERO; LANES]);
