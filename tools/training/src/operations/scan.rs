@@ -9,9 +9,6 @@ use chronos_inference::instruction_set::InstructionSet;
 use rayon::prelude::*;
 use std::f64::consts::LOG2_E;
 
-/// Half of the lanes.
-const HALF: usize = LANES / 2;
-
 /// Everything a scan reads, row after row; the shapes are [`super::ScanInput`]'s.
 pub(super) struct Scan<'a, F> {
     pub(super) batch: usize,
@@ -115,66 +112,54 @@ struct Rates<F> {
     binary: Vec<F>,
 }
 
-/// What a tile of channels holds of one step. All of it in one place, so that the compiler knows its parts apart.
-#[derive(Clone, Copy)]
-struct Row<F> {
+/// What the states do to a tile of channels, a row a step.
+struct Tile<F> {
     /// `delta'`.
-    delta: [F; LANES],
+    delta: Vec<[F; LANES]>,
     /// `delta' u`.
-    entering: [F; LANES],
+    entering: Vec<[F; LANES]>,
     /// `y` before the gate.
-    y: [F; LANES],
-    /// Of one state.
-    decay: [F; LANES],
-    /// Of one state.
-    state: [F; LANES],
-    /// Gradient of `y` before the gate.
-    of_y: [F; LANES],
-    /// Gradient of `delta'`, where it sets the decay.
-    of_delta: [F; LANES],
-    /// Gradient of `delta' u`.
-    of_entering: [F; LANES],
+    y: Vec<[F; LANES]>,
 }
 
-/// One row a step.
-fn rows<F: Real>(steps: usize) -> Vec<Row<F>> {
-    let zeros = [F::ZERO; LANES];
-    let row = Row {
-        delta: zeros,
-        entering: zeros,
-        y: zeros,
-        decay: zeros,
-        state: zeros,
-        of_y: zeros,
-        of_delta: zeros,
-        of_entering: zeros,
-    };
-    vec![row; steps]
-}
+impl<F: Real> Tile<F> {
+    fn new(steps: usize) -> Tile<F> {
+        let rows = || vec![[F::ZERO; LANES]; steps];
+        Tile { delta: rows(), entering: rows(), y: rows() }
+    }
 
-/// Everything that does not depend on the state, for the channels from `first`.
-#[inline(always)]
-fn enter<F: Real>(rows: &mut [Row<F>], scan: &Scan<'_, F>, first: usize) {
-    let (bias, d) = (load(scan.delta_bias, first), load(scan.d, first));
-    let inputs = scan.u.chunks_exact(scan.channels).zip(scan.delta.chunks_exact(scan.channels));
-    for (row, (u, raw)) in rows.iter_mut().zip(inputs) {
-        let (u, raw) = (load(u, first), load(raw, first));
-        for lane in 0..LANES {
-            row.delta[lane] = (raw[lane] + bias[lane]).softplus();
-            row.entering[lane] = row.delta[lane] * u[lane];
-            row.y[lane] = d[lane] * u[lane];
+    /// Everything that does not depend on the state, for the channels from `first`.
+    #[inline(always)]
+    fn enter(&mut self, scan: &Scan<'_, F>, first: usize) {
+        let (bias, d) = (load(scan.delta_bias, first), load(scan.d, first));
+        let rows = scan.u.chunks_exact(scan.channels).zip(scan.delta.chunks_exact(scan.channels));
+        let tile = self.delta.iter_mut().zip(&mut self.entering).zip(&mut self.y);
+        for ((u, raw), ((delta, entering), y)) in rows.zip(tile) {
+            let (u, raw) = (load(u, first), load(raw, first));
+            for lane in 0..LANES {
+                delta[lane] = (raw[lane] + bias[lane]).softplus();
+                entering[lane] = delta[lane] * u[lane];
+                y[lane] = d[lane] * u[lane];
+            }
         }
     }
 }
 
-/// One step of one state: `state = 2^(delta rate) state + b entering`, `y += c state`.
+/// One step of one state: `state = 2^(delta rate) state + b entering`, `y += c state`. Gives the decay.
 #[inline(always)]
-fn advance<F: Real>(state: &mut [F; LANES], rate: &[F; LANES], row: &mut Row<F>, (b, c): (F, F)) {
+fn advance<F: Real>(
+    state: &mut [F; LANES],
+    rate: &[F; LANES],
+    (delta, entering, y): (&[F; LANES], &[F; LANES], &mut [F; LANES]),
+    (b, c): (F, F),
+) -> [F; LANES] {
+    let mut decay = [F::ZERO; LANES];
     for lane in 0..LANES {
-        row.decay[lane] = (row.delta[lane] * rate[lane]).exp2();
-        state[lane] = row.decay[lane] * state[lane] + b * row.entering[lane];
-        row.y[lane] += c * state[lane];
+        decay[lane] = (delta[lane] * rate[lane]).exp2();
+        state[lane] = decay[lane] * state[lane] + b * entering[lane];
+        y[lane] += c * state[lane];
     }
+    decay
 }
 
 struct Forward<'a, F> {
@@ -187,30 +172,30 @@ impl<F: Real> Kernel for Forward<'_, F> {
     #[inline(always)]
     fn run(self) {
         let Forward { scan, rates, y } = self;
-        let mut rows = rows(scan.steps);
+        let mut tile = Tile::new(scan.steps);
         for first in (0..scan.channels).step_by(LANES) {
-            enter(&mut rows, &scan, first);
+            tile.enter(&scan, first);
             for place in 0..scan.states {
                 let rate = load(&rates.binary[place * scan.channels..][..scan.channels], first);
                 let mut state = [F::ZERO; LANES];
-                for (step, row) in rows.iter_mut().enumerate() {
-                    let at = step * scan.states + place;
-                    advance(&mut state, &rate, row, (scan.b[at], scan.c[at]));
+                for step in 0..scan.steps {
+                    let (b, c) = (scan.b[step * scan.states + place], scan.c[step * scan.states + place]);
+                    advance(&mut state, &rate, (&tile.delta[step], &tile.entering[step], &mut tile.y[step]), (b, c));
                 }
             }
-            let outputs = y.chunks_exact_mut(scan.channels).zip(scan.z.chunks_exact(scan.channels));
-            for ((output, z), row) in outputs.zip(&rows) {
-                let mut gated = load(z, first);
-                for (gated, y) in gated.iter_mut().zip(&row.y) {
-                    *gated = *y * (*gated * gated.sigmoid());
+            let rows = y.chunks_exact_mut(scan.channels).zip(scan.z.chunks_exact(scan.channels));
+            for ((row, z), y) in rows.zip(&tile.y) {
+                let mut z = load(z, first);
+                for lane in 0..LANES {
+                    z[lane] = y[lane] * (z[lane] * z[lane].sigmoid());
                 }
-                store(output, first, &gated);
+                store(row, first, &z);
             }
         }
     }
 }
 
-/// One sequence's gradients.
+/// One sequence's gradients; `b` and `c` start from zeros.
 struct Backward<'a, F> {
     scan: Scan<'a, F>,
     rates: &'a Rates<F>,
@@ -225,27 +210,31 @@ struct Backward<'a, F> {
     z: &'a mut [F],
 }
 
+/// Gradients of a tile of channels, and what of the scan they need, a row a step.
+struct TileGradients<F> {
+    decay: Vec<[F; LANES]>,
+    state: Vec<[F; LANES]>,
+    /// Of `y` before the gate.
+    y: Vec<[F; LANES]>,
+    /// Of `delta'`, where it sets the decay.
+    delta: Vec<[F; LANES]>,
+    /// Of `delta' u`.
+    entering: Vec<[F; LANES]>,
+}
+
 impl<F: Real> Kernel for Backward<'_, F> {
     #[inline(always)]
     fn run(mut self) {
-        let mut rows = rows(self.scan.steps);
-        // Of B and C, which every channel adds to: summed over the tiles lane by lane, and over the lanes once. A row a state, so that
-        // a state's steps lie side by side.
-        let mut of_b = vec![[F::ZERO; HALF]; self.scan.b.len()];
-        let mut of_c = of_b.clone();
+        let rows = || vec![[F::ZERO; LANES]; self.scan.steps];
+        let mut tile = Tile::new(self.scan.steps);
+        let mut gradients = TileGradients { decay: rows(), state: rows(), y: rows(), delta: rows(), entering: rows() };
         for first in (0..self.scan.channels).step_by(LANES) {
-            enter(&mut rows, &self.scan, first);
-            self.through_gate(first, &mut rows);
+            tile.enter(&self.scan, first);
+            self.through_gate(first, &mut gradients);
             for place in 0..self.scan.states {
-                self.through_state(first, place, &mut rows, (&mut of_b, &mut of_c));
+                self.through_state(first, place, &mut tile, &mut gradients);
             }
-            self.gradients_of_inputs(first, &rows);
-        }
-        for step in 0..rows.len() {
-            for place in 0..self.scan.states {
-                self.b[step * self.scan.states + place] = sum(of_b[place * rows.len() + step]);
-                self.c[step * self.scan.states + place] = sum(of_c[place * rows.len() + step]);
-            }
+            self.reach_inputs(first, &tile, &gradients);
         }
     }
 }
@@ -253,93 +242,86 @@ impl<F: Real> Kernel for Backward<'_, F> {
 impl<F: Real> Backward<'_, F> {
     /// From the gradient of the output to that of `y`; clears what the states add up.
     #[inline(always)]
-    fn through_gate(&self, first: usize, rows: &mut [Row<F>]) {
+    fn through_gate(&self, first: usize, gradients: &mut TileGradients<F>) {
         let channels = self.scan.channels;
-        let inputs = self.gradient.chunks_exact(channels).zip(self.scan.z.chunks_exact(channels));
-        for (row, (gradient, z)) in rows.iter_mut().zip(inputs) {
-            let (gradient, z) = (load(gradient, first), load(z, first));
+        for (step, y) in gradients.y.iter_mut().enumerate() {
+            let gradient = load(&self.gradient[step * channels..][..channels], first);
+            let z = load(&self.scan.z[step * channels..][..channels], first);
             for lane in 0..LANES {
-                row.of_y[lane] = gradient[lane] * (z[lane] * z[lane].sigmoid());
+                y[lane] = gradient[lane] * (z[lane] * z[lane].sigmoid());
             }
-            row.of_delta = [F::ZERO; LANES];
-            row.of_entering = [F::ZERO; LANES];
         }
+        gradients.delta.fill([F::ZERO; LANES]);
+        gradients.entering.fill([F::ZERO; LANES]);
     }
 
     /// Runs one state forward once more, then its gradient backward.
     #[inline(always)]
-    fn through_state(
-        &mut self,
-        first: usize,
-        place: usize,
-        rows: &mut [Row<F>],
-        (of_b, of_c): (&mut [[F; HALF]], &mut [[F; HALF]]),
-    ) {
-        let (states, channels) = (self.scan.states, self.scan.channels);
-        let of_state = place * channels..(place + 1) * channels;
-        let (rate, binary) =
-            (load(&self.rates.natural[of_state.clone()], first), load(&self.rates.binary[of_state.clone()], first));
+    fn through_state(&mut self, first: usize, place: usize, tile: &mut Tile<F>, gradients: &mut TileGradients<F>) {
+        let (steps, states, channels) = (self.scan.steps, self.scan.states, self.scan.channels);
+        let row = place * channels..(place + 1) * channels;
+        let (rate, binary) = (load(&self.rates.natural[row.clone()], first), load(&self.rates.binary[row.clone()], first));
         let mut state = [F::ZERO; LANES];
-        for (step, row) in rows.iter_mut().enumerate() {
-            let at = step * states + place;
-            advance(&mut state, &binary, row, (self.scan.b[at], self.scan.c[at]));
-            row.state = state;
+        for step in 0..steps {
+            let (b, c) = (self.scan.b[step * states + place], self.scan.c[step * states + place]);
+            let rows = (&tile.delta[step], &tile.entering[step], &mut tile.y[step]);
+            gradients.decay[step] = advance(&mut state, &binary, rows, (b, c));
+            gradients.state[step] = state;
         }
-        let (of_b, of_c) = (&mut of_b[place * rows.len()..][..rows.len()], &mut of_c[place * rows.len()..][..rows.len()]);
         // The gradient that comes back through the state from later steps, and that of the rate.
         let (mut carried, mut of_rate) = ([F::ZERO; LANES], [F::ZERO; LANES]);
-        for step in (0..rows.len()).rev() {
+        for step in (0..steps).rev() {
             let at = step * states + place;
             let (b, c) = (self.scan.b[at], self.scan.c[at]);
-            let previous = if step == 0 { [F::ZERO; LANES] } else { rows[step - 1].state };
-            let row = &mut rows[step];
+            let previous = if step == 0 { [F::ZERO; LANES] } else { gradients.state[step - 1] };
+            let (decay, state, y) = (&gradients.decay[step], &gradients.state[step], &gradients.y[step]);
+            let (of_delta, of_entering) = (&mut gradients.delta[step], &mut gradients.entering[step]);
+            let (delta, entering) = (&tile.delta[step], &tile.entering[step]);
             let (mut to_b, mut to_c) = ([F::ZERO; LANES], [F::ZERO; LANES]);
             for lane in 0..LANES {
-                let of_state = carried[lane] + c * row.of_y[lane];
-                carried[lane] = of_state * row.decay[lane];
-                to_c[lane] = row.of_y[lane] * row.state[lane];
-                to_b[lane] = of_state * row.entering[lane];
-                row.of_entering[lane] += of_state * b;
+                let of_state = carried[lane] + c * y[lane];
+                carried[lane] = of_state * decay[lane];
+                to_c[lane] = y[lane] * state[lane];
+                to_b[lane] = of_state * entering[lane];
+                of_entering[lane] += of_state * b;
                 let of_exponent = carried[lane] * previous[lane];
-                row.of_delta[lane] += of_exponent * rate[lane];
-                of_rate[lane] += of_exponent * row.delta[lane];
+                of_delta[lane] += of_exponent * rate[lane];
+                of_rate[lane] += of_exponent * delta[lane];
             }
-            let (of_b, of_c) = (&mut of_b[step], &mut of_c[step]);
-            for lane in 0..HALF {
-                of_b[lane] += to_b[lane] + to_b[lane + HALF];
-                of_c[lane] += to_c[lane] + to_c[lane + HALF];
-            }
+            self.b[at] += sum(to_b);
+            self.c[at] += sum(to_c);
         }
         for lane in 0..LANES {
             // A = -exp(a_log) is its own derivative.
             of_rate[lane] = of_rate[lane] * rate[lane];
         }
-        store(&mut self.a_log[of_state], first, &of_rate);
+        store(&mut self.a_log[row], first, &of_rate);
     }
 
     /// From what the states added up to the gradients of the inputs.
     #[inline(always)]
-    fn gradients_of_inputs(&mut self, first: usize, rows: &[Row<F>]) {
+    fn reach_inputs(&mut self, first: usize, tile: &Tile<F>, gradients: &TileGradients<F>) {
         let channels = self.scan.channels;
         let (bias, d) = (load(self.scan.delta_bias, first), load(self.scan.d, first));
         let (mut of_d, mut of_bias) = ([F::ZERO; LANES], [F::ZERO; LANES]);
-        for (step, row) in rows.iter().enumerate() {
-            let at = step * channels..(step + 1) * channels;
-            let read = |sequence: &[F]| load(&sequence[at.clone()], first);
+        for step in 0..self.scan.steps {
+            let row = step * channels..(step + 1) * channels;
+            let read = |sequence: &[F]| load(&sequence[row.clone()], first);
             let (u, raw, z, gradient) = (read(self.scan.u), read(self.scan.delta), read(self.scan.z), read(self.gradient));
+            let (delta, y) = (&tile.delta[step], &tile.y[step]);
+            let (of_y, of_entering, of_delta) = (&gradients.y[step], &gradients.entering[step], &gradients.delta[step]);
             let (mut to_u, mut to_delta, mut to_z) = ([F::ZERO; LANES], [F::ZERO; LANES], [F::ZERO; LANES]);
             for lane in 0..LANES {
                 let open = z[lane].sigmoid();
-                to_z[lane] = gradient[lane] * row.y[lane] * open * (F::ONE + z[lane] * (F::ONE - open));
-                to_u[lane] = row.of_entering[lane] * row.delta[lane] + row.of_y[lane] * d[lane];
-                let of_delta = row.of_delta[lane] + row.of_entering[lane] * u[lane];
-                to_delta[lane] = of_delta * (raw[lane] + bias[lane]).sigmoid();
-                of_d[lane] += row.of_y[lane] * u[lane];
+                to_z[lane] = gradient[lane] * y[lane] * open * (F::ONE + z[lane] * (F::ONE - open));
+                to_u[lane] = of_entering[lane] * delta[lane] + of_y[lane] * d[lane];
+                to_delta[lane] = (of_delta[lane] + of_entering[lane] * u[lane]) * (raw[lane] + bias[lane]).sigmoid();
+                of_d[lane] += of_y[lane] * u[lane];
                 of_bias[lane] += to_delta[lane];
             }
-            store(&mut self.u[at.clone()], first, &to_u);
-            store(&mut self.delta[at.clone()], first, &to_delta);
-            store(&mut self.z[at], first, &to_z);
+            store(&mut self.u[row.clone()], first, &to_u);
+            store(&mut self.delta[row.clone()], first, &to_delta);
+            store(&mut self.z[row], first, &to_z);
         }
         store(self.d, first, &of_d);
         store(self.delta_bias, first, &of_bias);
