@@ -585,19 +585,24 @@ fn nanos(value: f64, scale: f64) -> i64 {
 const INSTRUMENT_KEYS: [&str; 10] =
     ["venue", "symbol", "tick", "lot", "contract_quote", "price_min", "price_max", "qty_min", "qty_max", "notional_min"];
 
+/// What to say of a key that is none of `names`: the nearest of them, where one is near, else all.
+pub fn unknown_key_remedy(key: &str, names: &[&str]) -> String {
+    let nearest = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, key), name))
+        .min()
+        .filter(|(distance, name)| *distance <= name.len().max(key.len()) / 2);
+    match nearest {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("known here: {}", names.join(", ")),
+    }
+}
+
 fn refuse_unknown_keys(table: &Table, text: &str, path: &Path) -> Result<(), ConfigError> {
     let known = Table::try_from(Config::default()).unwrap_or_default();
     let unknown = |section: &str, key: &str, names: &[&str]| {
         let key_path = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        let nearest = names
-            .iter()
-            .map(|name| (strsim::damerau_levenshtein(name, key), name))
-            .min()
-            .filter(|(distance, name)| *distance <= name.len().max(key.len()) / 2);
-        let remedy = match nearest {
-            Some((_, name)) => format!("did you mean `{name}`?"),
-            None => format!("known here: {}", names.join(", ")),
-        };
+        let remedy = unknown_key_remedy(key, names);
         Err(ConfigError::UnknownKey { path: path.to_owned(), line: line_of(text, section, key), key: key_path, remedy })
     };
     for (section, value) in table {

@@ -391,7 +391,10 @@ impl ModelDirectory {
 }
 
 /// One model of several members; a single one as it is.
-pub(crate) fn as_one(mut members: Vec<Box<dyn StepModel>>) -> Box<dyn StepModel> {
+///
+/// # Panics
+/// Without a member.
+pub fn as_one(mut members: Vec<Box<dyn StepModel>>) -> Box<dyn StepModel> {
     assert!(!members.is_empty(), "a model has at least one member");
     match (members.len(), members.pop()) {
         (1, Some(single)) => single,

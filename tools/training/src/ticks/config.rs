@@ -6,7 +6,7 @@ use crate::network::NetworkConfig;
 use crate::optimiser::{OptimiserConfig, Schedule};
 use chronos_research::bars::{parse_duration, time_ns};
 use chronos_research::ticks::{SplitAt, SplitRule, TargetRule};
-use chronos_session::config::Config;
+use chronos_session::config::{Config, unknown_key_remedy};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -305,15 +305,8 @@ fn refuse_unknown_keys(given: &Table, known: &Table, section: &str, path: &Path)
     for (key, value) in given {
         let full = if section.is_empty() { key.clone() } else { format!("{section}.{key}") };
         let Some(known_value) = known.get(key) else {
-            let nearest = known
-                .keys()
-                .map(|name| (strsim::damerau_levenshtein(name, key), name))
-                .min()
-                .filter(|(distance, name)| *distance <= name.len().max(key.len()) / 2);
-            let remedy = match nearest {
-                Some((_, name)) => format!("did you mean `{name}`?"),
-                None => format!("known here: {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
-            };
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            let remedy = unknown_key_remedy(key, &names);
             return Err(TickTrainConfigError::UnknownKey { path: path.to_owned(), key: full, remedy });
         };
         if let (Value::Table(given), Value::Table(known), false) = (value, known_value, CHOICES.contains(&full.as_str())) {

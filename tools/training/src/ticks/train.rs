@@ -7,7 +7,7 @@ use crate::network::{Network, NetworkError};
 use crate::parameters::ParameterError;
 use crate::uncertainty::{Temperature, fit_temperature};
 use burn::tensor::Device;
-use chronos_inference::{Ensemble, Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
+use chronos_inference::{Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
 use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
@@ -18,7 +18,7 @@ use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
 use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
 use chronos_research::{SeriesError, WholeFileError, write_whole_file};
 use chronos_session::format::sha256_hex;
-use chronos_session::model::{Manifest, ModelDirectory, ModelError, OutputsEntry, ScalerEntry};
+use chronos_session::model::{Manifest, ModelDirectory, ModelError, OutputsEntry, ScalerEntry, as_one};
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
@@ -253,7 +253,8 @@ pub fn train_ticks(
     }
     let first = samples.rows[parts.test.start];
     let rows = ticks.segment_of(first).start..ticks.rows();
-    let predictions = step_through(as_one(&members).as_mut(), &ticks, rows.clone())?;
+    let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
+    let predictions = step_through(as_one(members.iter().map(native).collect()).as_mut(), &ticks, rows.clone())?;
     let of = |sample: usize| &predictions[samples.rows[sample] - rows.start];
     let said: Vec<Probabilities> = parts.test.clone().map(|sample| of(sample).probabilities()).collect();
     let seed = config.training.seed;
@@ -421,10 +422,11 @@ fn train_member(
     let mut weights = fitted.best.network.to_weights()?;
     let temperature = calibrate(&mut weights, of)?;
     let rounded = weights.rounded_to_bfloat16();
-    let rounding_loss = validation_log_loss(&rounded, of)? - validation_log_loss(&weights, of)?;
+    let (mut validation, of_rounded) = (validation_log_loss(&weights, of)?, validation_log_loss(&rounded, of)?);
+    let rounding_loss = of_rounded - validation;
     let is_rounded = rounding_loss <= config.outputs.rounding_loss_max;
     if is_rounded {
-        weights = rounded;
+        (weights, validation) = (rounded, of_rounded);
     }
     let report = MemberReport {
         seed,
@@ -432,7 +434,7 @@ fn train_member(
         temperature,
         rounding_loss,
         is_rounded,
-        validation_log_loss: validation_log_loss(&weights, of)?,
+        validation_log_loss: validation,
         ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
         dying,
         curves: fitted.curves,
@@ -473,18 +475,6 @@ fn calibrate(weights: &mut StepWeights, of: &Labelled<'_>) -> Result<f64, TickTr
         values.iter_mut().for_each(|value| *value = (f64::from(*value) / temperature) as f32);
     }
     Ok(temperature)
-}
-
-/// The members as one model.
-fn as_one(members: &[StepWeights]) -> Box<dyn StepModel> {
-    let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
-    match members {
-        [single] => native(single),
-        several => match Ensemble::new(several.iter().map(native).collect()) {
-            Some(ensemble) => Box::new(ensemble),
-            None => native(&StepWeights::untrained(&chronos_inference::StepSpec::standard(1), 0)),
-        },
-    }
 }
 
 fn manifest(config: &TickTrainConfig, ticks: &Ticks, scaler: Scaler, data_sha256: &str, horizon_ns: i64) -> Manifest {
