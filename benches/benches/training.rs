@@ -6,15 +6,20 @@
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Int, TensorData};
-use chronos_benches::measure::{input_sha256, measure, reference};
+use burn::tensor::{Device, Distribution};
+use chronos_benches::measure::{input_sha256, measure, print_seconds, reference};
 use chronos_benches::table;
+use chronos_research::ticks::Ticks;
+use chronos_training::fit::{Event, Fit, Plan, mean_loss};
 use chronos_training::losses::HeadLoss;
-use chronos_training::network::{Network, NetworkConfig, Read, WindowInput, decays};
+use chronos_training::network::{Network, NetworkConfig, decays};
 use chronos_training::operations::{ScanInput, causal_conv_silu, rms_norm, selective_scan};
-use chronos_training::optimiser::{Optimiser, OptimiserConfig};
-use chronos_training::parameters::{ModuleGradients, Values, read_parameters};
+use chronos_training::optimiser::OptimiserConfig;
+use chronos_training::parameters::{Values, read_parameters};
+use chronos_training::ticks::{DirectionModel, TickWindows};
 use std::error::Error;
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// As the command line has it.
 #[global_allocator]
@@ -25,24 +30,18 @@ const STEPS: usize = 64;
 const FEATURES: usize = 95;
 /// Steps of training that are timed.
 const RUNS: usize = 100;
+/// Before they are.
+const WARM_UP: usize = 3;
 /// And by Python, which takes longer.
 const ANCHOR_RUNS: usize = 30;
 const SEED: u64 = 1;
 const LEARNING_RATE: f64 = 1e-3;
 const WEIGHT_DECAY: f64 = 0.01;
 
-/// Rows that a step of training sees, and what they should say.
-struct Samples {
-    features: Vec<f32>,
-    dt_s: Vec<f32>,
-    classes: Vec<i64>,
-    targets: Vec<f32>,
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", table::circumstances());
-    let samples = samples();
-    let bytes: Vec<u8> = samples.features.iter().chain(&samples.dt_s).flat_map(|value| value.to_le_bytes()).collect();
+    let (ticks, labels) = (ticks(), labels());
+    let bytes: Vec<u8> = ticks.values.iter().chain(&ticks.elapsed_s).flat_map(|value| value.to_le_bytes()).collect();
     let threads = rayon::current_num_threads();
     println!(
         "threads: {threads}\ninput: {BATCH} windows x {STEPS} steps x {FEATURES} features, SHA-256 {}",
@@ -50,57 +49,50 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let device = Device::flex().autodiff();
-    println!("\none step of training; goal 0.100 s on 2 cores");
+    println!("\none step of training, as chronos train makes it; goal 0.100 s on 2 cores");
     for dropout in [NetworkConfig::default().dropout, 0.0] {
-        let network = network(dropout, &device)?;
-        println!("  parameters: {}; loss before: {:.6}", network.num_params(), first_loss(&network, &samples, &device)?);
-        let mut trainer = Trainer::new(network)?;
-        measure(&format!("forward, loss, backward, AdamW; dropout {dropout}"), RUNS, || trainer.step(&samples, &device));
+        train(dropout, &ticks, &labels, &device)?;
     }
     println!("\nthe operations alone, forward and backward, d_inner 256, d_state 16");
     operations(&device);
     println!("\nthe same step, dropout 0, by PyTorch with a scan of its own");
-    anchor(&samples, threads)
+    anchor(&ticks, &labels, threads)
+}
+
+/// Steps of a run, each from the end of the one before it.
+fn train(dropout: f64, ticks: &Ticks, labels: &[(usize, f32)], device: &Device) -> Result<(), Box<dyn Error>> {
+    let mut windows = TickWindows::new(ticks, STEPS, 1, device)?;
+    let lasts: Vec<usize> = (1..=BATCH).map(|window| window * STEPS - 1).collect();
+    for (row, (class, target)) in lasts.iter().zip(labels) {
+        windows.label(*row, *class, *target, 1.0);
+    }
+    let model = DirectionModel::new(network(dropout, device)?, HeadLoss::default());
+    println!("  parameters: {}; loss before: {:.6}", model.num_params(), mean_loss(&model, &windows, &lasts, BATCH));
+    let plan = Plan {
+        epochs: 1,
+        batch: BATCH,
+        optimiser: OptimiserConfig::adamw(WEIGHT_DECAY),
+        learning_rate: LEARNING_RATE,
+        seed: SEED,
+        ..Plan::default()
+    };
+    let order = lasts.repeat(RUNS + WARM_UP);
+    let mut ends = Vec::with_capacity(RUNS + WARM_UP);
+    let mut fit = Fit::new(plan, &windows, move |_| order.clone(), |_, _| 0.0);
+    fit.observe = Box::new(|event| {
+        if let Event::Step(_) = event {
+            ends.push(Instant::now());
+        }
+        ControlFlow::Continue(())
+    });
+    fit.run(model)?;
+    let seconds = ends[WARM_UP - 1..].windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64()).collect();
+    print_seconds(&format!("forward, loss, backward, AdamW; dropout {dropout}"), seconds);
+    Ok(())
 }
 
 fn network(dropout: f64, device: &Device) -> Result<Network, Box<dyn Error>> {
     Ok(Network::untrained(&NetworkConfig { dropout, ..NetworkConfig::default() }, FEATURES, SEED, device)?)
-}
-
-/// A network in training.
-struct Trainer {
-    network: Option<Network>,
-    optimiser: Optimiser,
-    rng: fastrand::Rng,
-}
-
-impl Trainer {
-    fn new(network: Network) -> Result<Trainer, Box<dyn Error>> {
-        let optimiser = Optimiser::new(OptimiserConfig::adamw(WEIGHT_DECAY), &network, |name, _| decays(name))?;
-        Ok(Trainer { network: Some(network), optimiser, rng: fastrand::Rng::with_seed(SEED) })
-    }
-
-    fn step(&mut self, samples: &Samples, device: &Device) -> f64 {
-        let Some(network) = self.network.take() else { return f64::NAN };
-        let loss = loss(&network, samples, Some(&mut self.rng), device);
-        let mut gradients = loss.backward();
-        if let Ok(gradients) = ModuleGradients::take(&network, &mut gradients) {
-            self.network = self.optimiser.step(network, &gradients, LEARNING_RATE).ok();
-        }
-        loss.into_scalar::<f64>()
-    }
-}
-
-fn loss(network: &Network, samples: &Samples, dropout: Option<&mut fastrand::Rng>, device: &Device) -> Tensor<1> {
-    let input = WindowInput::from_rows([BATCH, STEPS, FEATURES], samples.features.clone(), samples.dt_s.clone(), device);
-    let output = network.forward(input, Read::Last, dropout);
-    let classes = Tensor::<1, Int>::from_data(TensorData::new(samples.classes.clone(), [BATCH]), device);
-    let targets = Tensor::from_data(TensorData::new(samples.targets.clone(), [BATCH]), device);
-    HeadLoss::default().of(output.logits, output.forecast, output.auxiliary, classes, targets, None).total
-}
-
-fn first_loss(network: &Network, samples: &Samples, device: &Device) -> Result<f64, Box<dyn Error>> {
-    Ok(loss(&network.valid(), samples, None, &device.clone().without_autodiff()).into_scalar::<f64>())
 }
 
 /// Each fused operation on the shapes that a block gives it.
@@ -127,16 +119,29 @@ fn operations(device: &Device) {
     measure("RMS norm, rows of 128", RUNS, || rms_norm(rows.clone(), gain.clone()).sum().backward());
 }
 
-fn samples() -> Samples {
+/// Windows that reach nowhere into each other.
+fn ticks() -> Ticks {
     let mut rng = fastrand::Rng::with_seed(SEED);
+    let rows = BATCH * STEPS;
     let mut uniform = |count: usize| -> Vec<f32> { (0..count).map(|_| 4.0 * rng.f32() - 2.0).collect() };
-    let (features, targets) = (uniform(BATCH * STEPS * FEATURES), uniform(BATCH));
-    let dt_s = uniform(BATCH * STEPS).into_iter().map(|value| 10_f32.powf(value - 2.0)).collect();
-    Samples { features, dt_s, targets, classes: (0..BATCH).map(|place| place as i64 % 3).collect() }
+    Ticks {
+        features: (0..FEATURES).map(|place| (place.to_string(), 1)).collect(),
+        times_ns: (0..rows as i64).collect(),
+        values: uniform(rows * FEATURES),
+        elapsed_s: uniform(rows).into_iter().map(|value| 10_f32.powf(value - 2.0)).collect(),
+        starts: (0..BATCH).map(|window| window * STEPS).collect(),
+        ..Ticks::default()
+    }
+}
+
+/// Class and target of each window.
+fn labels() -> Vec<(usize, f32)> {
+    let mut rng = fastrand::Rng::with_seed(SEED + 1);
+    (0..BATCH).map(|window| (window % 3, 4.0 * rng.f32() - 2.0)).collect()
 }
 
 /// The same step by PyTorch, from the same weights and rows.
-fn anchor(samples: &Samples, threads: usize) -> Result<(), Box<dyn Error>> {
+fn anchor(ticks: &Ticks, labels: &[(usize, f32)], threads: usize) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let network = network(0.0, &Device::flex())?;
     let mut weights = Vec::new();
@@ -147,10 +152,10 @@ fn anchor(samples: &Samples, threads: usize) -> Result<(), Box<dyn Error>> {
         }
         names.push(serde_json::json!({ "name": parameter.name, "shape": parameter.shape, "decays": decays(&parameter.name) }));
     }
-    let parts = [&samples.features, &samples.dt_s, &samples.targets];
-    let rows: Vec<u8> = parts.into_iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+    let targets = labels.iter().map(|(_, target)| target);
+    let rows: Vec<u8> = ticks.values.iter().chain(&ticks.elapsed_s).chain(targets).flat_map(|value| value.to_le_bytes()).collect();
     let description = serde_json::json!({
-        "batch": BATCH, "steps": STEPS, "features": FEATURES, "classes": samples.classes, "layers": network.spec().layers,
+        "batch": BATCH, "steps": STEPS, "features": FEATURES, "classes": labels.iter().map(|(class, _)| class).collect::<Vec<_>>(), "layers": network.spec().layers,
         "auxiliary_after": network.spec().layers / 2, "parameters": names, "threads": threads, "runs": ANCHOR_RUNS,
         "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY,
     });

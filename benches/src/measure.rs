@@ -9,13 +9,18 @@ use std::time::Instant;
 /// Runs work so many times, after once that does not count, and prints seconds. Of fewer than 100 runs the p99 is the slowest.
 pub fn measure<T>(name: &str, runs: usize, mut work: impl FnMut() -> T) {
     black_box(work());
-    let mut seconds: Vec<f64> = (0..runs.max(1))
+    let seconds: Vec<f64> = (0..runs.max(1))
         .map(|_| {
             let started = Instant::now();
             black_box(work());
             started.elapsed().as_secs_f64()
         })
         .collect();
+    print_seconds(name, seconds);
+}
+
+/// Prints what runs of work took, at least one. Of fewer than 100 the p99 is the slowest.
+pub fn print_seconds(name: &str, mut seconds: Vec<f64>) {
     seconds.sort_unstable_by(f64::total_cmp);
     let at = |quantile: f64| seconds[((seconds.len() as f64 * quantile).ceil() as usize).clamp(1, seconds.len()) - 1];
     println!("  {name:<62} {:>4} runs  median {:>10.6}  p99 {:>10.6}  max {:>10.6} s", seconds.len(), at(0.5), at(0.99), at(1.0));

@@ -56,13 +56,15 @@ impl Perceptron {
 struct Batch {
     inputs: Tensor<2>,
     targets: Tensor<1>,
+    weights: Option<Tensor<1>>,
 }
 
 impl Objective for Perceptron {
     type Batch = Batch;
 
     fn loss(&self, batch: &Batch, random: Option<&mut fastrand::Rng>) -> Loss {
-        let total = losses::squared(self.forward(batch.inputs.clone(), random), batch.targets.clone()).mean();
+        let squared = losses::squared(self.forward(batch.inputs.clone(), random), batch.targets.clone());
+        let total = losses::weighted_mean(squared, batch.weights.clone());
         let value = total.clone().into_scalar::<f64>();
         Loss { total, parts: vec![("squared", value)] }
     }
@@ -73,13 +75,17 @@ struct Rows {
     inputs: Vec<f32>,
     targets: Vec<f32>,
     width: usize,
+    /// One a row, or none where all weigh the same.
+    weights: Vec<f32>,
+    /// Whether a batch may be cut.
+    is_mean: bool,
     device: Device,
 }
 
 impl Rows {
     fn xor(device: &Device) -> Self {
         let inputs = vec![-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0];
-        Self { inputs, targets: vec![0.0, 1.0, 1.0, 0.0], width: 2, device: device.clone() }
+        Self { inputs, targets: vec![0.0, 1.0, 1.0, 0.0], width: 2, weights: Vec::new(), is_mean: false, device: device.clone() }
     }
 
     /// What a perceptron cannot learn by heart: a smooth function of many columns, with noise.
@@ -88,7 +94,7 @@ impl Rows {
         let inputs: Vec<f32> = (0..rows * width).map(|_| 2.0 * random.f32() - 1.0).collect();
         let target = |row: &[f32]| (row[0] - 0.5 * row[1]).sin() + 0.1 * row[2] + 0.02 * (random.f32() - 0.5);
         let targets = inputs.chunks(width).map(target).collect();
-        Self { inputs, targets, width, device: device.clone() }
+        Self { inputs, targets, width, weights: Vec::new(), is_mean: false, device: device.clone() }
     }
 
     fn all(&self) -> Vec<usize> {
@@ -101,9 +107,17 @@ impl Samples for Rows {
 
     fn batch(&self, samples: &[usize], _training_epoch: Option<u64>) -> Batch {
         let inputs = samples.iter().flat_map(|row| &self.inputs[row * self.width..(row + 1) * self.width]).copied().collect();
-        let targets: Vec<f32> = samples.iter().map(|row| self.targets[*row]).collect();
-        let targets = Tensor::from_data(TensorData::new(targets, [samples.len()]), (&self.device, DType::F32));
-        Batch { inputs: matrix(inputs, samples.len(), &self.device), targets }
+        let vector = |of: &[f32]| {
+            let values: Vec<f32> = samples.iter().map(|row| of[*row]).collect();
+            Tensor::from_data(TensorData::new(values, [samples.len()]), (&self.device, DType::F32))
+        };
+        let weights = (!self.weights.is_empty()).then(|| vector(&self.weights));
+        Batch { inputs: matrix(inputs, samples.len(), &self.device), targets: vector(&self.targets), weights }
+    }
+
+    fn weight(&self, samples: &[usize]) -> Option<f64> {
+        let weight = |row: &usize| self.weights.get(*row).map_or(1.0, |weight| f64::from(*weight));
+        self.is_mean.then(|| samples.iter().map(weight).sum())
     }
 }
 
@@ -171,7 +185,8 @@ fn each_rule_learns_a_smooth_function() {
 
 #[test]
 fn one_seed_gives_the_same_bits_on_any_number_of_threads() {
-    let rows = Rows::smooth(400, 64, &device());
+    // In pieces: five batches of an epoch are cut into six, the last into one.
+    let rows = Rows { is_mean: true, ..Rows::smooth(400, 64, &device()) };
     let run = |threads: usize, seed: u64| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let plan = Plan { seed, batch: 96, accumulate: 1, ..busy_plan() };
@@ -282,6 +297,29 @@ fn accumulated_batches_are_one_large_batch() {
     assert_eq!(large_epochs[2].steps, 15);
     assert!((large_epochs[2].training_loss - small_epochs[2].training_loss).abs() < 1e-6);
     assert!((large_epochs[2].parts[0].1 - large_epochs[2].training_loss).abs() < 1e-12);
+}
+
+/// The pieces are computed beside each other, weigh differently, and one of them nothing.
+#[test]
+fn a_batch_in_pieces_trains_as_a_whole_one() {
+    let run = |is_mean: bool| {
+        let mut rows = Rows { is_mean, ..Rows::smooth(80, 4, &device()) };
+        rows.weights = (0..80).map(|row| if (16..32).contains(&row) { 0.0 } else { 0.25 * (row % 5) as f32 }).collect();
+        let optimiser = OptimiserConfig::Sgd { momentum: 0.0, nesterov: false, l2: 0.0 };
+        let plan = Plan { epochs: 3, batch: 60, optimiser, learning_rate: 0.1, ..Plan::default() };
+        let watch = |module: &Perceptron, _| mean_loss(module, &rows, &rows.all(), 80);
+        let fitted = Fit::new(plan, &rows, |_| rows.all(), watch).run(Perceptron::new(4, 6, 0.0, &device())).unwrap();
+        (parameters(&fitted.last), fitted.curves.epochs[2].clone())
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let ((whole, whole_epoch), (pieces, pieces_epoch)) = pool.install(|| (run(false), run(true)));
+    for (one, two) in whole.iter().zip(&pieces) {
+        for (one, two) in one.values.iter_f64().zip(two.values.iter_f64()) {
+            assert!((one - two).abs() < 1e-6, "{one} {two}");
+        }
+    }
+    assert!((whole_epoch.gradient_norm - pieces_epoch.gradient_norm).abs() < 1e-6);
+    assert_ne!(whole, pieces, "sums of other pieces round otherwise");
 }
 
 #[test]
@@ -399,7 +437,7 @@ impl Samples for WindowRows<'_> {
             }
         }
         let targets = Tensor::from_data(TensorData::new(targets, [samples.len()]), (&self.device, DType::F32));
-        Batch { inputs: matrix(values, samples.len(), &self.device), targets }
+        Batch { inputs: matrix(values, samples.len(), &self.device), targets, weights: None }
     }
 }
 

@@ -37,6 +37,9 @@ pub enum FitError {
         /// Which epoch.
         epoch: u64,
     },
+    /// Threads to compute on.
+    #[error("cannot start the threads to train on: {0}; fewer are asked for by RAYON_NUM_THREADS")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
     /// No gradients.
     #[error("the loss depends on no parameter that is trained; build the module on a device with autodiff (`device.autodiff()`)")]
     NoGradients,

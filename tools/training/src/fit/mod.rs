@@ -16,6 +16,7 @@ mod checkpoint;
 mod curves;
 mod error;
 mod health;
+mod pieces;
 mod plan;
 mod run;
 mod seeds;
@@ -51,9 +52,15 @@ pub trait Objective: Module {
 }
 
 /// What batches are made of. Samples are numbers whose meaning is its own: rows of a table, last rows of windows.
-pub trait Samples {
+pub trait Samples: Sync {
     /// What an objective takes.
     type Batch;
+
+    /// What these samples weigh in the loss of a batch, where that is the weighted mean of its samples' losses: their number where all
+    /// weigh the same. A batch is then cut into pieces that are computed at the same time; `None` leaves it whole.
+    fn weight(&self, _samples: &[usize]) -> Option<f64> {
+        None
+    }
 
     /// A batch of these samples; in training, of the epoch for which they are augmented.
     fn batch(&self, samples: &[usize], training_epoch: Option<u64>) -> Self::Batch;

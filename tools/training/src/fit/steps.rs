@@ -4,11 +4,11 @@ use super::checkpoint::{Checkpoint, CheckpointError, io_error, remove, save_para
 use super::curves::{Curves, EpochRecord};
 use super::error::{FitError, Saved};
 use super::health::ParameterHealth;
+use super::pieces::{Computed, PIECE, Threads, cut};
 use super::plan::Plan;
 use super::run::{Best, Checkpoints, Ended, Event, Fit, Fitted, Progress};
 use super::seeds::seed_of;
 use super::{Objective, Samples};
-use crate::losses::scalar;
 use crate::optimiser::Optimiser;
 use crate::parameters::{ModuleGradients, Parameter, read_parameters, write_parameters};
 use chronos_research::write_whole_file;
@@ -54,6 +54,7 @@ pub(super) struct Run {
     state: State,
     optimiser: Optimiser,
     best: Option<Vec<Parameter>>,
+    threads: Threads,
 }
 
 /// What one step was.
@@ -66,6 +67,7 @@ struct Step {
 impl Run {
     /// From the checkpoint where there is one to go on from, or from nothing.
     pub(super) fn begin<M: Objective, S: Samples<Batch = M::Batch>>(fit: &Fit<'_, M, S>, module: M) -> Result<(M, Self), FitError> {
+        let threads = Threads::new(fit.plan.batch.div_ceil(PIECE).saturating_mul(fit.plan.accumulate))?;
         if let Some(checkpoints) = &fit.checkpoints {
             let path = checkpoints.latest();
             if path.exists() {
@@ -79,7 +81,7 @@ impl Run {
                 if state.data != fit.data {
                     return Err(FitError::OtherRun { path, what: "data" });
                 }
-                return Ok((write_parameters(module, &parameters)?, Self { state, optimiser, best }));
+                return Ok((write_parameters(module, &parameters)?, Self { state, optimiser, best, threads }));
             }
             std::fs::create_dir_all(&checkpoints.folder).map_err(|source| io_error("create", &checkpoints.folder, source))?;
         }
@@ -99,7 +101,7 @@ impl Run {
             start: read_parameters(&module)?.iter().map(ParameterHealth::of).collect(),
             epochs: Vec::new(),
         };
-        Ok((module, Self { state, optimiser, best: None }))
+        Ok((module, Self { state, optimiser, best: None, threads }))
     }
 
     /// Every step that is left.
@@ -177,30 +179,25 @@ impl Run {
         let (plan, state) = (&fit.plan, &mut self.state);
         let learning_rate = plan.learning_rate_at(state.step, state.epoch);
         let (mut gradients, mut mean_loss) = (None::<ModuleGradients>, 0.0);
-        for (place, batch_samples) in samples.chunks(plan.batch).enumerate() {
-            let batch = fit.samples.batch(batch_samples, Some(state.epoch));
-            let mut random = fastrand::Rng::with_seed(seed_of(plan.seed, &[state.step, place as u64]));
-            let loss = module.loss(&batch, Some(&mut random));
-            let value = scalar(&loss.total);
+        let (pieces, shares): (Vec<&[usize]>, Vec<f64>) = cut(fit.samples, samples, plan.batch).into_iter().unzip();
+        let seed = |place: usize| seed_of(plan.seed, &[state.step, place as u64]);
+        let computed = self.threads.compute(&module, fit.samples, state.epoch, &pieces, seed);
+        for ((computed, piece), share) in computed.into_iter().zip(pieces).zip(shares) {
+            let Computed { loss, parts, gradients: mut of_piece } = computed?;
             let first = state.largest_first_loss;
-            let is_exploding = state.step >= FIRST_STEPS && first > 0.0 && value.abs() > plan.explosion * first;
-            if !value.is_finite() || is_exploding {
-                return Err(diverged("the loss", value, state, fit, Some((&module, batch_samples))));
+            let is_exploding = state.step >= FIRST_STEPS && first > 0.0 && loss.abs() > plan.explosion * first;
+            if !loss.is_finite() || is_exploding {
+                return Err(diverged("the loss", loss, state, fit, Some((&module, piece))));
             }
-            if !loss.total.is_tracked() {
-                return Err(FitError::NoGradients);
-            }
-            let mut of_batch = ModuleGradients::take(&module, &mut loss.total.backward())?;
-            let share = batch_samples.len() as f64 / samples.len() as f64;
-            if samples.len() > batch_samples.len() {
-                of_batch.scale(share);
+            if share != 1.0 {
+                of_piece.scale(share);
             }
             match &mut gradients {
-                Some(gradients) => gradients.add(of_batch),
-                None => gradients = Some(of_batch),
+                Some(gradients) => gradients.add(of_piece),
+                None => gradients = Some(of_piece),
             }
-            mean_loss += share * value;
-            state.sums.add(batch_samples.len() as u64, value, &loss.parts);
+            mean_loss += share * loss;
+            state.sums.add(piece.len() as u64, loss, &parts);
         }
         let Some(mut gradients) = gradients else { return Err(FitError::NoSamples { epoch: state.epoch }) };
         let norm = match plan.clip_norm {

@@ -1,7 +1,7 @@
 //! The parts of the network, with their fields named as the model file names them.
 
 use super::Read;
-use crate::operations::{ScanInput, causal_conv_silu, rms_norm, selective_scan, silu};
+use crate::operations::{ScanInput, causal_conv_silu, product, rms_norm, selective_scan, silu};
 use burn::Tensor;
 use burn::module::{Module, Param};
 
@@ -20,7 +20,7 @@ pub(super) struct Affine {
 
 impl Affine {
     pub(super) fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
-        rows.matmul(self.weight.val()) + self.bias.val().unsqueeze()
+        product(rows, self.weight.val()) + self.bias.val().unsqueeze()
     }
 }
 
@@ -70,12 +70,12 @@ impl Block {
         // The halves of the matrix, and not of the product: a matrix is cut at less cost than its larger product.
         let half = |place: usize| {
             let weight = self.in_proj.weight.val().narrow(1, place * channels, channels);
-            normed.clone().matmul(weight).reshape([batch, steps, channels])
+            product(normed.clone(), weight).reshape([batch, steps, channels])
         };
         let u = causal_conv_silu(half(0), self.conv.weight.val(), self.conv.bias.val());
-        let selection = u.clone().reshape([rows, channels]).matmul(self.x_proj.weight.val());
+        let selection = product(u.clone().reshape([rows, channels]), self.x_proj.weight.val());
         let part = |first: usize, width: usize| selection.clone().narrow(1, first, width);
-        let delta = part(0, dt_rank).matmul(self.dt_proj.weight.val());
+        let delta = product(part(0, dt_rank), self.dt_proj.weight.val());
         let y = selective_scan(ScanInput {
             u,
             delta: delta.reshape([batch, steps, channels]),
@@ -90,6 +90,6 @@ impl Block {
             Read::Every => y.reshape([rows, channels]),
             Read::Last => y.narrow(1, steps - 1, 1).reshape([batch, channels]),
         };
-        y.matmul(self.out_proj.weight.val())
+        product(y, self.out_proj.weight.val())
     }
 }

@@ -14,7 +14,7 @@ mod weights;
 
 pub use config::{NetworkConfig, NetworkError};
 
-use crate::operations::rms_norm;
+use crate::operations::{product, rms_norm};
 use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::activation::sigmoid;
@@ -155,16 +155,16 @@ impl Network {
         let mut residual = self.input.forward(features.clone());
         if let Some(regime) = input.regime {
             let [_, _, width] = regime.dims();
-            residual = residual + regime.reshape([rows, width]).matmul(self.regime.weight.val());
+            residual = residual + product(regime.reshape([rows, width]), self.regime.weight.val());
         }
         if ablation != Ablation::Time {
             let scales = Tensor::from_data(TensorData::new(TIME_SCALES.to_vec(), [1, TIME_SCALES.len()]), options);
-            residual = residual + (input.dt_s.reshape([rows, 1]) * scales).log1p().matmul(self.time.weight.val());
+            residual = residual + product((input.dt_s.reshape([rows, 1]) * scales).log1p(), self.time.weight.val());
         }
         if ablation == Ablation::VolatilityGate {
             return residual;
         }
-        let gate = features.matmul(self.volatility_weight()) + self.volatility.bias.val().unsqueeze();
+        let gate = product(features, self.volatility_weight()) + self.volatility.bias.val().unsqueeze();
         residual * sigmoid(gate) * 2.0
     }
 

@@ -2,6 +2,7 @@
 
 use super::convolution::Convolution;
 use super::norm::RmsNorm;
+use super::product::{Matrix, Product};
 use super::real::{Real, by_precision, contiguous};
 use super::scan::Scan;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -32,6 +33,8 @@ pub(super) trait FusedOperations: Backend {
     fn conv_silu(x: FloatTensor<Self>, taps: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn rms(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn product(rows: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl FusedOperations for Flex {
@@ -58,6 +61,12 @@ impl FusedOperations for Flex {
         let inputs = contiguous([x, gain]);
         by_precision!(inputs[0], F => F::tensor(norm_of::<F>(&inputs).forward(), shape(&inputs[0])))
     }
+
+    fn product(rows: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        let inputs = contiguous([rows, weight]);
+        let shape = [shape(&inputs[0])[0], shape(&inputs[1])[1]];
+        by_precision!(inputs[0], F => F::tensor(product_of::<F>(&inputs).forward(), &shape))
+    }
 }
 
 impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
@@ -82,6 +91,10 @@ impl<C: CheckpointStrategy> FusedOperations for Autodiff<Flex, C> {
 
     fn rms(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
         track::<C, _, 2>(RmsStep, [x, gain], |[x, gain]| Flex::rms(x, gain))
+    }
+
+    fn product(rows: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        track::<C, _, 2>(ProductStep, [rows, weight], |[rows, weight]| Flex::product(rows, weight))
     }
 }
 
@@ -155,6 +168,28 @@ impl Backward<Flex, 2> for RmsStep {
     }
 }
 
+#[derive(Debug)]
+struct ProductStep;
+
+impl Backward<Flex, 2> for ProductStep {
+    type State = [FlexTensor; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
+        by_precision!(gradient, F => {
+            let (product, gradient) = (product_of::<F>(&ops.state), F::values(&gradient));
+            let [rows, weight] = &ops.parents;
+            // Half the work each, so not for a parent that asks for none.
+            if let Some(rows) = rows {
+                grads.register::<Flex>(rows.id, F::tensor(product.of_rows(gradient), shape(&ops.state[0])));
+            }
+            if let Some(weight) = weight {
+                grads.register::<Flex>(weight.id, F::tensor(product.of_weight(gradient), shape(&ops.state[1])));
+            }
+        });
+    }
+}
+
 fn shape(tensor: &FlexTensor) -> &[usize] {
     tensor.layout().shape()
 }
@@ -199,4 +234,12 @@ fn norm_of<F: Real>(inputs: &[FlexTensor; 2]) -> RmsNorm<'_, F> {
     let [x, gain] = inputs;
     assert_eq!(shape(x).last(), shape(gain).last(), "the norm's gain has not the length of a row");
     RmsNorm { x: F::values(x), gain: F::values(gain) }
+}
+
+fn product_of<F: Real>(inputs: &[FlexTensor; 2]) -> Product<'_, F> {
+    let matrix = |tensor| {
+        let &[rows, columns] = shape(tensor) else { panic!("a product of other than two dimensions") };
+        Matrix::new(F::values(tensor), rows, columns)
+    };
+    Product { rows: matrix(&inputs[0]), weight: matrix(&inputs[1]) }
 }

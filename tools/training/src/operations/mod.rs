@@ -1,13 +1,14 @@
-//! What the networks compute beyond matrix products: the selective scan, the causal convolution, normalisations.
+//! What the networks compute: products, the selective scan, the causal convolution, normalisations.
 //!
 //! Every function takes tensors of f32 or of f64, all of one kind, and is differentiable. On the flex backend scan, convolution and RMS
-//! norm are fused, with backward passes of their own, and give the same bits for any number of threads; on any other backend, as that
+//! norm are fused, and they and the product have backward passes of their own and give the same bits for any number of threads; on any other backend, as that
 //! of the feature `gpu`, they are made of burn's own operations. That feature is compiled but was never run by us.
 
 mod convolution;
 mod fused;
 mod norm;
 mod plain;
+mod product;
 mod real;
 mod scan;
 
@@ -99,6 +100,17 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>) -> Tensor<D> {
         return plain::rms_norm(x, gain);
     }
     Tensor::from_dispatch(Dispatch::rms(x.into_dispatch(), gain.into_dispatch()))
+}
+
+/// The product of `rows`, `[rows, inputs]`, and `weight`, `[inputs, outputs]`.
+///
+/// # Panics
+/// Where the shapes do not fit together.
+pub fn product(rows: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    if !is_flex(&rows) {
+        return rows.matmul(weight);
+    }
+    Tensor::from_dispatch(Dispatch::product(rows.into_dispatch(), weight.into_dispatch()))
 }
 
 /// `(x - mean(x)) / sqrt(var(x) + 1e-5) * gamma + beta` over the last dimension, the variance over all values (Ba, Kiros and Hinton,

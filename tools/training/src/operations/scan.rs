@@ -98,10 +98,10 @@ impl<F: Real> Scan<'_, F> {
     }
 
     fn rates(&self) -> Rates<F> {
-        let natural = |a_log: &F| -a_log.to_f64().exp();
+        let natural: Vec<f64> = self.a_log.iter().map(|a_log| -a_log.to_f64().exp()).collect();
         Rates {
-            natural: self.a_log.iter().map(|a_log| F::from_f64(natural(a_log))).collect(),
-            binary: self.a_log.iter().map(|a_log| F::from_f64(natural(a_log) * LOG2_E)).collect(),
+            binary: natural.iter().map(|rate| F::from_f64(rate * LOG2_E)).collect(),
+            natural: natural.into_iter().map(F::from_f64).collect(),
         }
     }
 }
@@ -195,7 +195,7 @@ impl<F: Real> Kernel for Forward<'_, F> {
     }
 }
 
-/// One sequence's gradients; `b` and `c` start from zeros.
+/// One sequence's gradients.
 struct Backward<'a, F> {
     scan: Scan<'a, F>,
     rates: &'a Rates<F>,
@@ -213,6 +213,7 @@ struct Backward<'a, F> {
 /// Gradients of a tile of channels, and what of the scan they need, a row a step.
 struct TileGradients<F> {
     decay: Vec<[F; LANES]>,
+    /// Before the first step, and after each.
     state: Vec<[F; LANES]>,
     /// Of `y` before the gate.
     y: Vec<[F; LANES]>,
@@ -222,19 +223,54 @@ struct TileGradients<F> {
     entering: Vec<[F; LANES]>,
 }
 
+/// Lanes that are left of a tile's while its channels are summed up.
+const SHARED_LANES: usize = 8;
+
+/// Gradients of what the channels share in one state at one step. They stay lanes until all tiles are through: a sum across a register
+/// costs more than a sum of two.
+#[derive(Clone)]
+struct Shared<F> {
+    b: [F; SHARED_LANES],
+    c: [F; SHARED_LANES],
+}
+
+impl<F: Real> Shared<F> {
+    #[inline(always)]
+    fn add(&mut self, b: &[F; LANES], c: &[F; LANES]) {
+        for lane in 0..SHARED_LANES {
+            let (mut of_b, mut of_c) = (b[lane], c[lane]);
+            for group in 1..LANES / SHARED_LANES {
+                of_b += b[group * SHARED_LANES + lane];
+                of_c += c[group * SHARED_LANES + lane];
+            }
+            self.b[lane] += of_b;
+            self.c[lane] += of_c;
+        }
+    }
+}
+
 impl<F: Real> Kernel for Backward<'_, F> {
     #[inline(always)]
     fn run(mut self) {
-        let rows = || vec![[F::ZERO; LANES]; self.scan.steps];
-        let mut tile = Tile::new(self.scan.steps);
-        let mut gradients = TileGradients { decay: rows(), state: rows(), y: rows(), delta: rows(), entering: rows() };
+        let (steps, states) = (self.scan.steps, self.scan.states);
+        let rows = |count: usize| vec![[F::ZERO; LANES]; count];
+        let mut tile = Tile::new(steps);
+        let mut gradients =
+            TileGradients { decay: rows(steps), state: rows(steps + 1), y: rows(steps), delta: rows(steps), entering: rows(steps) };
+        let mut shared = vec![Shared { b: [F::ZERO; SHARED_LANES], c: [F::ZERO; SHARED_LANES] }; steps * states];
         for first in (0..self.scan.channels).step_by(LANES) {
             tile.enter(&self.scan, first);
             self.through_gate(first, &mut gradients);
-            for place in 0..self.scan.states {
-                self.through_state(first, place, &mut tile, &mut gradients);
+            for place in 0..states {
+                self.through_state(first, place, &mut tile, &mut gradients, &mut shared[place * steps..][..steps]);
             }
             self.reach_inputs(first, &tile, &gradients);
+        }
+        for (place, shared) in shared.chunks_exact(steps.max(1)).enumerate() {
+            for (step, of) in shared.iter().enumerate() {
+                self.b[step * states + place] = sum(of.b);
+                self.c[step * states + place] = sum(of.c);
+            }
         }
     }
 }
@@ -257,39 +293,53 @@ impl<F: Real> Backward<'_, F> {
 
     /// Runs one state forward once more, then its gradient backward.
     #[inline(always)]
-    fn through_state(&mut self, first: usize, place: usize, tile: &mut Tile<F>, gradients: &mut TileGradients<F>) {
+    fn through_state(
+        &mut self,
+        first: usize,
+        place: usize,
+        tile: &mut Tile<F>,
+        gradients: &mut TileGradients<F>,
+        shared: &mut [Shared<F>],
+    ) {
         let (steps, states, channels) = (self.scan.steps, self.scan.states, self.scan.channels);
         let row = place * channels..(place + 1) * channels;
         let (rate, binary) = (load(&self.rates.natural[row.clone()], first), load(&self.rates.binary[row.clone()], first));
+        // Slices of one length each: nothing is checked within the loops.
+        let (delta, entering, y) = (&tile.delta[..steps], &tile.entering[..steps], &mut tile.y[..steps]);
+        let (decay, states_after) = (&mut gradients.decay[..steps], &mut gradients.state[1..][..steps]);
+        let (b, c) = (&self.scan.b[..steps * states], &self.scan.c[..steps * states]);
         let mut state = [F::ZERO; LANES];
         for step in 0..steps {
-            let (b, c) = (self.scan.b[step * states + place], self.scan.c[step * states + place]);
-            let rows = (&tile.delta[step], &tile.entering[step], &mut tile.y[step]);
-            gradients.decay[step] = advance(&mut state, &binary, rows, (b, c));
-            gradients.state[step] = state;
+            let at = step * states + place;
+            decay[step] = advance(&mut state, &binary, (&delta[step], &entering[step], &mut y[step]), (b[at], c[at]));
+            states_after[step] = state;
         }
+        let (before, after) = (&gradients.state[..steps], &gradients.state[1..][..steps]);
+        let (of_y, of_delta, of_entering) =
+            (&gradients.y[..steps], &mut gradients.delta[..steps], &mut gradients.entering[..steps]);
+        let shared = &mut shared[..steps];
         // The gradient that comes back through the state from later steps, and that of the rate.
         let (mut carried, mut of_rate) = ([F::ZERO; LANES], [F::ZERO; LANES]);
         for step in (0..steps).rev() {
             let at = step * states + place;
-            let (b, c) = (self.scan.b[at], self.scan.c[at]);
-            let previous = if step == 0 { [F::ZERO; LANES] } else { gradients.state[step - 1] };
-            let (decay, state, y) = (&gradients.decay[step], &gradients.state[step], &gradients.y[step]);
-            let (of_delta, of_entering) = (&mut gradients.delta[step], &mut gradients.entering[step]);
-            let (delta, entering) = (&tile.delta[step], &tile.entering[step]);
+            let (b, c) = (b[at], c[at]);
+            // Copies: of the rows themselves the compiler does not know that they are apart, and takes a lane after the other.
+            let (of_y, decay, before, after) = (of_y[step], decay[step], before[step], after[step]);
+            let (delta, entering) = (delta[step], entering[step]);
+            let (mut to_delta, mut to_entering) = (of_delta[step], of_entering[step]);
             let (mut to_b, mut to_c) = ([F::ZERO; LANES], [F::ZERO; LANES]);
             for lane in 0..LANES {
-                let of_state = carried[lane] + c * y[lane];
+                let of_state = carried[lane] + c * of_y[lane];
                 carried[lane] = of_state * decay[lane];
-                to_c[lane] = y[lane] * state[lane];
+                let of_exponent = carried[lane] * before[lane];
+                to_c[lane] = of_y[lane] * after[lane];
                 to_b[lane] = of_state * entering[lane];
-                of_entering[lane] += of_state * b;
-                let of_exponent = carried[lane] * previous[lane];
-                of_delta[lane] += of_exponent * rate[lane];
+                to_entering[lane] += of_state * b;
+                to_delta[lane] += of_exponent * rate[lane];
                 of_rate[lane] += of_exponent * delta[lane];
             }
-            self.b[at] += sum(to_b);
-            self.c[at] += sum(to_c);
+            (of_delta[step], of_entering[step]) = (to_delta, to_entering);
+            shared[step].add(&to_b, &to_c);
         }
         for lane in 0..LANES {
             // A = -exp(a_log) is its own derivative.

@@ -131,6 +131,29 @@ impl Operation for NormCase {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct ProductCase {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    seed: u64,
+}
+
+impl Operation for ProductCase {
+    fn inputs(&self) -> Vec<Vec<f64>> {
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        [self.rows * self.inputs, self.inputs * self.outputs].map(|count| uniform(&mut rng, count)).to_vec()
+    }
+
+    fn run(&self, inputs: &[Vec<f64>], dtype: DType, is_fused: bool) -> Outcome {
+        let (rows, weight) =
+            (tensor(&inputs[0], [self.rows, self.inputs], dtype), tensor(&inputs[1], [self.inputs, self.outputs], dtype));
+        let y = if is_fused { product(rows.clone(), weight.clone()) } else { rows.clone().matmul(weight.clone()) };
+        let gradients = weighed(y.clone()).backward();
+        vec![values(y), values(rows.grad(&gradients).unwrap()), values(weight.grad(&gradients).unwrap())]
+    }
+}
+
 /// Largest difference, over the larger of 1 and the largest value of the list.
 fn difference(left: &Outcome, right: &Outcome) -> f64 {
     let of = |(left, right): (&Vec<f64>, &Vec<f64>)| {
@@ -189,6 +212,11 @@ proptest! {
     fn fused_norm_is_the_plain_one(rows in 1usize..300, width in 1usize..80, seed in any::<u64>()) {
         assert_fused_is_plain(&NormCase { rows, width, seed })?;
     }
+
+    #[test]
+    fn product_is_the_plain_one(rows in 1usize..300, inputs in 1usize..80, outputs in 1usize..80, seed in any::<u64>()) {
+        assert_fused_is_plain(&ProductCase { rows, inputs, outputs, seed })?;
+    }
 }
 
 #[test]
@@ -196,6 +224,7 @@ fn gradients_are_slopes() {
     assert_gradients_are_slopes(&ScanCase { batch: 2, steps: 4, channels: 3, states: 2, seed: 1 });
     assert_gradients_are_slopes(&ConvolutionCase { batch: 2, steps: 5, channels: 3, taps: 4, seed: 2 });
     assert_gradients_are_slopes(&NormCase { rows: 3, width: 5, seed: 3 });
+    assert_gradients_are_slopes(&ProductCase { rows: 3, inputs: 5, outputs: 2, seed: 8 });
 }
 
 #[test]
@@ -206,10 +235,13 @@ fn same_bits_for_any_number_of_threads() {
             let scan = ScanCase { batch: 7, steps: 5, channels: 70, states: 3, seed: 4 };
             let convolution = ConvolutionCase { batch: 7, steps: 5, channels: 70, taps: 4, seed: 5 };
             let norm = NormCase { rows: 1_000, width: 40, seed: 6 };
+            // Shared among threads in both passes.
+            let product = ProductCase { rows: 2_000, inputs: 70, outputs: 90, seed: 9 };
             [
                 scan.run(&scan.inputs(), DType::F32, true),
                 convolution.run(&convolution.inputs(), DType::F32, true),
                 norm.run(&norm.inputs(), DType::F32, true),
+                product.run(&product.inputs(), DType::F32, true),
             ]
         })
     };
@@ -228,6 +260,20 @@ fn gradients_reach_only_what_asks_for_them() {
     let gradients = weighed(causal_conv_silu(x.clone(), taps.clone(), bias)).backward();
     assert!(x.grad(&gradients).is_none());
     assert_eq!(values(taps.grad(&gradients).unwrap()), case.run(&inputs, DType::F64, true)[2]);
+
+    let case = ProductCase { rows: 3, inputs: 2, outputs: 2, seed: 10 };
+    let inputs = case.inputs();
+    let rows = tensor::<2>(&inputs[0], [3, 2], DType::F64).set_require_grad(false);
+    let weight = tensor::<2>(&inputs[1], [2, 2], DType::F64);
+    let gradients = weighed(product(rows.clone(), weight.clone())).backward();
+    assert!(rows.grad(&gradients).is_none());
+    assert_eq!(values(weight.grad(&gradients).unwrap()), case.run(&inputs, DType::F64, true)[2]);
+}
+
+#[test]
+fn a_product_over_nothing_is_zero() {
+    let product = product(tensor(&[], [2, 0], DType::F64), tensor(&[], [0, 3], DType::F64));
+    assert_eq!(values(product), [0.0; 6]);
 }
 
 #[test]

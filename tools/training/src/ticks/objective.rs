@@ -140,6 +140,10 @@ impl<'a> TickWindows<'a> {
 impl Samples for TickWindows<'_> {
     type Batch = TickBatch;
 
+    fn weight(&self, samples: &[usize]) -> Option<f64> {
+        Some(self.rows_of(samples, self.read).map(|row| f64::from(self.weights[row])).sum())
+    }
+
     fn batch(&self, samples: &[usize], training_epoch: Option<u64>) -> TickBatch {
         let (steps, features) = (self.windows.steps(), self.windows.features());
         let mut rows = self.windows.gather(samples);
