@@ -570,6 +570,41 @@ fn warming_up_changes_nothing_that_follows() {
     assert_eq!(records(&market.journal("warm")), records(&market.journal("cold")));
 }
 
+/// A thread that waits keeps things near; whatever it touches is as it was, on either side of the rings.
+#[test]
+fn waiting_changes_nothing_that_follows() {
+    let market = Market::new(4, 2);
+    let (plain, expected) = market.replay("busy");
+    assert!(expected.counters().orders > 5, "{:?}", expected.counters());
+    // From one call to several rounds of all there is to keep near.
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut moments = || 0..rng.u32(1..40);
+    for is_split in [false, true] {
+        let journal = if is_split { "idle split" } else { "idle fused" };
+        let (link, _handle, _quarantine) = running_cold();
+        let trade = market.trade(BackPressure::Lossless, None, link, journal);
+        let (ingest, trade) = closed(if is_split {
+            let mut split = Split::start(market.ingest(), trade, HotThread::default(), Waiting::Spin).unwrap();
+            for (recv, message) in &market.messages {
+                moments().for_each(|_| split.idle());
+                split.on_message(0, *recv, message).unwrap();
+            }
+            split.finish().unwrap()
+        } else {
+            let mut fused = Fused::new(market.ingest(), trade);
+            for (recv, message) in &market.messages {
+                moments().for_each(|_| fused.idle());
+                fused.on_message(0, *recv, message).unwrap();
+            }
+            fused.finish()
+        });
+        assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()), "{journal}");
+        assert_eq!(ingest.counters(), plain.counters(), "{journal}");
+        assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 0 && mismatched == 0), "{journal}");
+        assert_eq!(records(&market.journal(journal)), records(&market.journal("busy")), "{journal}");
+    }
+}
+
 #[test]
 fn a_core_that_does_not_exist_is_told_at_the_start() {
     let market = Market::new(1, 1);

@@ -170,6 +170,12 @@ where
         push(&mut self.rings.by_hand, Placed { last_seq, frames_pushed, now, what: *what }, waiting);
     }
 
+    /// To be called while there is nothing to take, see [`Ingest::idle`]. The trade thread does its own [`Trade::idle`] where it spins.
+    #[inline]
+    pub fn idle(&mut self) {
+        self.ingest.idle();
+    }
+
     /// The first group.
     pub fn ingest(&self) -> &Ingest {
         &self.ingest
