@@ -1,5 +1,6 @@
 //! Each rule of back-pressure, with a stage that is as slow as the test wants: it stands at a gate until the test opens it.
 
+use chronos_coldpath::regime::{RegimeEstimator, embedding};
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
 use chronos_market::features::FeatureConfig;
@@ -218,10 +219,13 @@ impl Crossing for Told {
     }
 }
 
+fn regime() -> RegimeConfig {
+    RegimeConfig { window_ns: WINDOWS.window_ns, sampling_ns: WINDOWS.window_ns / 10, ..RegimeConfig::default() }
+}
+
 fn running_cold() -> (ColdLink, ColdHandle, rtrb::Producer<u8>) {
     let (ends, links) = cold_links(RECORDS_CAPACITY);
-    let regime = RegimeConfig { window_ns: WINDOWS.window_ns, sampling_ns: WINDOWS.window_ns / 10, ..RegimeConfig::default() };
-    let handle = ColdPath::start(ColdConfig { regime, ..ColdConfig::default() }, links).unwrap();
+    let handle = ColdPath::start(ColdConfig { regime: regime(), ..ColdConfig::default() }, links).unwrap();
     let link = ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park };
     (link, handle, ends.quarantine)
 }
@@ -263,9 +267,9 @@ fn closed<V: Venue>((ingest, mut trade): (Ingest, Group<V>)) -> (Ingest, Group<V
     (ingest, trade)
 }
 
-/// Counters but those of what the cold path was told, which no order depends on.
+/// Counters but that of what the cold path was not told and nothing depends on.
 fn of_trading(counters: TradeCounters) -> TradeCounters {
-    TradeCounters { telemetry_dropped: 0, samples_dropped: 0, windows_dropped: 0, ..counters }
+    TradeCounters { telemetry_dropped: 0, ..counters }
 }
 
 /// Runs a split session whose trade stage stands at its first decision until ingest has taken the whole market.
@@ -455,7 +459,44 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
     assert_eq!(kept, 512);
     let ends = counters.windows_dropped;
     assert!(counters.samples_dropped + ends < ingest.counters().frames, "{counters:?}");
+    let dropped = records(&market.journal("live")).iter().filter(|record| record.0 == RecordKind::Dropped).count() as u64;
+    assert!(counters.samples_dropped > 10 && dropped == counters.samples_dropped + ends, "{dropped} journaled, {counters:?}");
     // Reports and orders are all journaled, whatever the cold path saw of them.
+    let again = market.replay_of("live", "again");
+    assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
+    assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
+}
+
+/// What parameters are made from finds no room now and then: they are made from the rest, and a replay makes the same.
+#[test]
+fn parameters_of_what_was_not_dropped_are_made_again_in_a_replay() {
+    let market = Market::new(8, 1);
+    let (link, mut cold) = cold_by_hand(64);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let mut estimator = RegimeEstimator::new(regime()).unwrap();
+    let (mut answered, mut is_reading) = (0, false);
+    for (place, (recv, message)) in market.messages.iter().enumerate() {
+        fused.on_message(0, *recv, message).unwrap();
+        // It reads along for a while, then for a while not at all.
+        is_reading = if place % 100 == 0 { place % 700 != 0 } else { is_reading };
+        while let Some(record) = is_reading.then(|| cold.records.pop().ok()).flatten() {
+            match record {
+                ColdRecord::Sample { recv, mid, .. } => _ = estimator.on_sample(recv, mid),
+                ColdRecord::WindowEnd(window) => {
+                    let assessment = estimator.on_window_end(window);
+                    answered += 1;
+                    let size_scale = regime().size_scale[assessment.regime as usize];
+                    let embedding = embedding(&assessment);
+                    let block = ParameterBlock { seq: answered, window, regime: assessment.regime, size_scale, embedding };
+                    cold.blocks.push(Box::new(block)).unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    let (_, trade) = closed(fused.finish());
+    let counters = trade.counters();
+    assert!(counters.samples_dropped > 10 && counters.windows_dropped > 0 && counters.parameters > 5, "{counters:?}");
     let again = market.replay_of("live", "again");
     assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
     assert_eq!(records(&market.journal("again")), records(&market.journal("live")));

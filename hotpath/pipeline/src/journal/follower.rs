@@ -2,7 +2,7 @@
 //! what the replay makes of it must be what the journal holds.
 
 use super::JournalError;
-use super::content::Content;
+use super::content::{Content, DroppedRecord};
 use super::record::{Record, RecordKind};
 use super::recovery::{JournalReader, Recovery};
 use crate::decision::Control;
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// A journal being followed. Records that the trade group makes by itself (orders, timers, states) are compared one by one; those
-/// that came from outside (reports, what was done by hand, skipped frames, when parameters took effect) are told when it is their
+/// that came from outside (reports, what was done by hand, skipped frames, what the cold path was not told, when parameters took effect) are told when it is their
 /// turn, which is where every record before them was made and as much was taken in as then.
 #[derive(Debug)]
 pub struct JournalFollower {
@@ -167,6 +167,12 @@ impl JournalFollower {
     pub(crate) fn skips(&self, frame: &Frame) -> bool {
         let Some(next) = self.next.as_ref().filter(|next| next.kind == RecordKind::Skip) else { return false };
         Content::of(&next.as_record()) == Some(Content::Skip { seq: frame.seq, instrument: frame.instrument })
+    }
+
+    /// Whether the cold path is not to be told this.
+    pub(crate) fn drops(&self, record: DroppedRecord) -> bool {
+        let Some(next) = self.next.as_ref().filter(|next| next.kind == RecordKind::Dropped) else { return false };
+        Content::of(&next.as_record()) == Some(Content::Dropped(record))
     }
 
     /// Compares a record that the replay makes with the journal's next one.

@@ -49,11 +49,13 @@ pub enum RecordKind {
     Limits = 16,
     /// Somebody gave an order to the system.
     Control = 17,
+    /// The cold path was not told something that parameters are made from.
+    Dropped = 18,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 13] = [
+    pub const ALL: [RecordKind; 14] = [
         RecordKind::Order,
         RecordKind::Report,
         RecordKind::Parameters,
@@ -67,6 +69,7 @@ impl RecordKind {
         RecordKind::SessionEnd,
         RecordKind::Limits,
         RecordKind::Control,
+        RecordKind::Dropped,
     ];
 
     /// The name used in listings.
@@ -85,6 +88,7 @@ impl RecordKind {
             RecordKind::SessionEnd => "session_end",
             RecordKind::Limits => "limits",
             RecordKind::Control => "control",
+            RecordKind::Dropped => "dropped",
         }
     }
 

@@ -7,7 +7,7 @@
 //! | ingest and trade, frames | ingest waits; every frame is dealt with | as events; but a frame is skipped where a newer one of its instrument is at hand, counted and journaled |
 //! | orders, reports, control | within trade, never conflated | the same |
 //! | trade and the cold path, telemetry | trade waits | dropped and counted where the ring is nearly full |
-//! | trade and the cold path, samples and window ends | trade waits | they have the last eighth of the ring to themselves; dropped and counted where that is full too |
+//! | trade and the cold path, samples and window ends | trade waits | they have the last eighth of the ring to themselves; dropped, counted and journaled where that is full too |
 //! | the cold path and trade, parameters | trade waits for the block that is due | a late block takes effect at the first event after it came, journaled with its time |
 //!
 //! What a live session left out or did late is in its journal, and a replay of its capture that follows it

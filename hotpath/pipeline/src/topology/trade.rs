@@ -8,8 +8,8 @@ use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy
 use crate::gateway::{OrderBytes, encode_order};
 use crate::journal::content::{control_bytes, limits_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
 use crate::journal::{
-    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand, RecordKind,
-    SessionEnd, UnsentReason,
+    AppendError, Comparison, Difference, DroppedRecord, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand,
+    RecordKind, SessionEnd, UnsentReason,
 };
 use crate::latency::{Latencies, Stage};
 use crate::predictor::Predictor;
@@ -90,9 +90,9 @@ pub struct TradeCounters {
     pub frames_skipped: u64,
     /// Records for the cold path that found no room, and nothing depends on.
     pub telemetry_dropped: u64,
-    /// Samples that found no room: parameters were made without them, and a replay makes others.
+    /// Samples that found no room: parameters were made without them. Each is journaled.
     pub samples_dropped: u64,
-    /// Windows whose end found no room: no parameters came of them.
+    /// Windows whose end found no room: no parameters came of them. Each is journaled.
     pub windows_dropped: u64,
 }
 
@@ -167,6 +167,8 @@ pub struct Trade<S, V, O> {
     skipped_ns: Vec<i64>,
     deferred: Vec<MarketEvent>,
     observed: Option<(Frame, DecisionTelemetry)>,
+    /// Of the frame observed last, what the cold path has still to be told.
+    sample: Option<Sample>,
     out: OrderBuffer,
     reports: ReportBuffer,
     order_bytes: OrderBytes,
@@ -214,6 +216,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             skipped_ns: vec![0; instruments.len()],
             deferred: Vec::with_capacity(DEFERRED_MAX),
             observed: None,
+            sample: None,
             out: OrderBuffer::new(),
             reports: ReportBuffer::new(),
             order_bytes: OrderBytes::new(),
@@ -256,6 +259,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             return;
         }
         self.flush();
+        self.send_sample();
         while self.error.is_none() {
             if self.take_journaled_hand(until) {
                 continue;
@@ -325,9 +329,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                 &later
             }
         };
-        if self.observed.is_some() {
-            self.observe();
-        }
+        self.observe();
+        self.send_sample();
         self.risk.on_quote(self.now, frame.instrument, frame.bbo);
         self.account.set_mark(frame.instrument, mid_price(frame));
         if self.account.fills() > 0 {
@@ -373,9 +376,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[cold]
     pub fn skip_frame(&mut self, frame: &Frame) {
         self.advance(Timestamp(frame.recv_ns));
-        if self.observed.is_some() {
-            self.observe();
-        }
+        self.observe();
+        self.send_sample();
         self.counters.frames_skipped += 1;
         let skipped_ns = self.take_skipped_ns(frame);
         if let Some(ns) = self.skipped_ns.get_mut(frame.instrument.index()) {
@@ -407,15 +409,14 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             }
         }
         self.deferred.clear();
-        if self.observed.is_some() {
-            self.observe();
-        }
+        self.observe();
     }
 
     /// Ends the session at `end`: everything due by then happens.
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
         self.flush();
+        self.send_sample();
     }
 
     /// Does what somebody wants done, between two events.
@@ -663,9 +664,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
         let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
         // A replay has as many as it takes: it may be one of a session whose blocks were late.
-        if self.config.back_pressure == BackPressure::Live && self.ended_windows.len() == WINDOWS_MAX {
-            self.counters.windows_dropped += 1;
-        } else if self.send_cold(ColdRecord::WindowEnd(window)) {
+        let has_room = self.config.back_pressure == BackPressure::Lossless || self.ended_windows.len() < WINDOWS_MAX;
+        if self.send_for_parameters(ColdRecord::WindowEnd(window), DroppedRecord::WindowEnd { window: index }, has_room) {
             self.ended_windows.push_back(window);
         }
     }
@@ -889,27 +889,52 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.note_changes();
     }
 
-    /// `false` where the cold path will not see it.
+    /// Tells the cold path what nothing depends on.
     #[inline]
-    fn send_cold(&mut self, record: ColdRecord) -> bool {
-        let sent = self.cold.send(record, self.config.back_pressure);
-        match (sent, record) {
-            (Sent::Yes, _) => {}
-            (Sent::Lost, _) => self.stop(TradeError::ColdPathLost),
-            (Sent::Dropped, ColdRecord::WindowEnd(_)) => self.counters.windows_dropped += 1,
-            (Sent::Dropped, ColdRecord::Sample { .. }) => self.counters.samples_dropped += 1,
-            (Sent::Dropped, _) => self.counters.telemetry_dropped += 1,
+    fn send_cold(&mut self, record: ColdRecord) {
+        match self.cold.send(record, self.config.back_pressure) {
+            Sent::Yes => {}
+            Sent::Lost => self.stop(TradeError::ColdPathLost),
+            Sent::Dropped => self.counters.telemetry_dropped += 1,
         }
-        sent == Sent::Yes
     }
 
-    /// The sample for the regime, and the observer's turn.
+    /// Tells the cold path what parameters are made from; `false` where it will not see it. That is journaled, and a replay of the journal
+    /// does not tell it either. To be called at a place in the order of things that does not depend on when this thread is idle.
+    #[inline]
+    fn send_for_parameters(&mut self, record: ColdRecord, dropped: DroppedRecord, has_room: bool) -> bool {
+        let is_dropped = !has_room || self.follower.as_ref().is_some_and(|journal| journal.drops(dropped));
+        let sent = if is_dropped { Sent::Dropped } else { self.cold.send(record, self.config.back_pressure) };
+        match sent {
+            Sent::Yes => return true,
+            Sent::Lost => self.stop(TradeError::ColdPathLost),
+            Sent::Dropped => {
+                match dropped {
+                    DroppedRecord::Sample { .. } => self.counters.samples_dropped += 1,
+                    DroppedRecord::WindowEnd { .. } => self.counters.windows_dropped += 1,
+                }
+                self.journal_record(RecordKind::Dropped, self.now.0, &dropped.to_bytes());
+            }
+        }
+        false
+    }
+
+    /// The sample for the regime.
+    #[inline]
+    fn send_sample(&mut self) {
+        let Some(Sample { seq, recv, instrument, mid }) = self.sample.take() else { return };
+        self.open_window.get_or_insert(recv.0.div_euclid(self.config.windows.window_ns.max(1)));
+        let record = ColdRecord::Sample { recv, instrument, mid };
+        self.send_for_parameters(record, DroppedRecord::Sample { seq, instrument }, true);
+    }
+
+    /// The observer's turn, where there is something it has not seen.
+    #[inline]
     fn observe(&mut self) {
         let Some((frame, telemetry)) = self.observed.take() else { return };
         if frame.book == BookState::Synced && frame.bbo.is_two_sided() {
             let recv = Timestamp(frame.recv_ns);
-            self.open_window.get_or_insert(frame.recv_ns.div_euclid(self.config.windows.window_ns.max(1)));
-            self.send_cold(ColdRecord::Sample { recv, instrument: frame.instrument, mid: frame.bbo.mid() });
+            self.sample = Some(Sample { seq: frame.seq, recv, instrument: frame.instrument, mid: frame.bbo.mid() });
         }
         if self.config.is_recording {
             self.send_cold(ColdRecord::Decision(telemetry));
@@ -917,6 +942,15 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         let net_quote = if self.account.fills() > 0 { self.net_quote() } else { 0 };
         self.observer.frame(&frame, net_quote);
     }
+}
+
+/// What the regime is told from.
+struct Sample {
+    /// `seq` of its frame.
+    seq: u64,
+    recv: Timestamp,
+    instrument: InstrumentId,
+    mid: f64,
 }
 
 fn mid_price(frame: &Frame) -> Price {
