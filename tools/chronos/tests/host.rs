@@ -1,5 +1,7 @@
 //! What a user asks of the host: the doctor, and hot threads that make no system call.
 
+use chronos_session::html::plot::GRID;
+use chronos_tests::page::check_page;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -47,6 +49,16 @@ fn the_doctor_measures_and_says_what_to_do() {
     assert!(
         findings.len() > 25 && findings.iter().all(|finding| finding["section"].is_string() && finding["observed"].is_string())
     );
+    let bins = diagnosis["jitter"]["histogram"].as_array().unwrap();
+    let total = |bins: &[Value]| bins.iter().map(|bin| bin["count"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(Some(total(bins)), diagnosis["jitter"]["gaps"][0]["count"].as_u64(), "every gap of 1 us and more is in a bin");
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("doctor.html");
+    let output = chronos(&["doctor", "--seconds", "0.05", "--html", &page.display().to_string()]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("page: "), "{}", errors(&output));
+    let page = std::fs::read_to_string(page).unwrap();
+    check_page(&page, GRID);
+    assert!(page.contains("Gaps by length") && page.contains("isolated core") && page.contains("Section of tuning.md"));
     let tables = chronos(&["doctor", "--seconds", "0"]);
     let told = String::from_utf8(tables.stdout).unwrap();
     assert!(told.contains("isolated core") && told.contains("score"), "{told}");
