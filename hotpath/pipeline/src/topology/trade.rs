@@ -329,7 +329,9 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
                 &later
             }
         };
-        self.observe();
+        if self.observed.is_some() {
+            self.observe();
+        }
         self.send_sample();
         self.risk.on_quote(self.now, frame.instrument, frame.bbo);
         self.account.set_mark(frame.instrument, mid_price(frame));
@@ -376,7 +378,9 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     #[cold]
     pub fn skip_frame(&mut self, frame: &Frame) {
         self.advance(Timestamp(frame.recv_ns));
-        self.observe();
+        if self.observed.is_some() {
+            self.observe();
+        }
         self.send_sample();
         self.counters.frames_skipped += 1;
         let skipped_ns = self.take_skipped_ns(frame);
@@ -409,7 +413,9 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             }
         }
         self.deferred.clear();
-        self.observe();
+        if self.observed.is_some() {
+            self.observe();
+        }
     }
 
     /// Ends the session at `end`: everything due by then happens.
@@ -928,8 +934,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.send_for_parameters(record, DroppedRecord::Sample { seq, instrument }, true);
     }
 
-    /// The observer's turn, where there is something it has not seen.
-    #[inline]
+    /// The observer's turn.
     fn observe(&mut self) {
         let Some((frame, telemetry)) = self.observed.take() else { return };
         if frame.book == BookState::Synced && frame.bbo.is_two_sided() {
