@@ -8,8 +8,8 @@ use crate::format::{count, decimal, duration_ns};
 
 /// Where the axis of counts begins, so that a single gap has a height.
 const COUNT_MIN: f64 = 0.5;
-/// Width of the last bin, which has no end, as a multiple of where it begins.
-const LAST_BIN: u64 = 2;
+/// Where the last bin is drawn to, as a multiple of where it begins: it has no end.
+const LAST_BIN: u64 = 10;
 
 /// The page of a diagnosis.
 pub fn render_diagnosis(diagnosis: &Diagnosis) -> String {
@@ -102,7 +102,7 @@ fn push_jitter(page: &mut String, jitter: &Jitter) {
     push_plot(page, &axes, &format!("<path class=\"bars\" d=\"{}\"/>", bar_path(bars)), "");
     page.push_str("</figure><p class=\"x-title\">Length of the gap; the last bar has no upper end</p>\n");
     let row = |gap: &crate::doctor::GapCount| {
-        vec![format!("{} and more", duration_ns(1_000 * gap.over_us)), count(gap.count), decimal(gap.per_second, 1)]
+        vec![format!("from {}", duration_ns(1_000 * gap.over_us)), count(gap.count), decimal(gap.per_second, 1)]
     };
     push_table(page, "", &["Gaps", "Number", "A second"], jitter.gaps.iter().map(row).collect());
 }
