@@ -7,10 +7,14 @@ use chronos_market::{InstrumentId, Qty};
 use chronos_pipeline::decision::{Control, Scope};
 use chronos_pipeline::journal::{Content, Recovery};
 use chronos_pipeline::risk::RiskLimits;
-use chronos_pipeline::topology::ByHand;
+use chronos_pipeline::topology::{ByHand, Fused, Waiting};
+use chronos_session::assembly::{Assembly, AssemblyOptions, assemble};
+use chronos_session::capture::{Capture, CaptureItem};
 use chronos_session::config::Config;
 use chronos_session::controls::{DoneByHand, Moment};
 use chronos_session::format::{clock_utc, date_utc};
+use chronos_session::journal::SessionInput;
+use chronos_session::model::ChosenModel;
 use chronos_session::report::Report;
 use chronos_session::wire::{Speed, Transport, WireOptions};
 use chronos_session::{ReplayOptions, Resync, SessionError, replay};
@@ -195,6 +199,44 @@ fn controls_of_a_file_are_done_in_every_topology_and_again_from_the_journal() {
     assert!(cut.notices.iter().any(|notice| notice.starts_with("2 of what was to be done by hand was not")), "{:?}", cut.notices);
     let both = ReplayOptions { journal: Some(folder.path().to_owned()), ..by_lines };
     assert!(replay(&both, &mut |_| {}).is_err_and(|error| error.to_string().contains("leave `--controls` out")));
+}
+
+/// A session that lost messages before ingest drops its books there; its captures do not tell, its journal does.
+#[test]
+fn books_that_were_dropped_for_lost_messages_are_dropped_again() {
+    let (folder, capture) = demo();
+    let record = folder.path().join("record");
+    let base = options(capture.clone());
+    let (config, captures) = (&base.config, [capture]);
+    let mut read = Capture::open(&captures, config).unwrap();
+    let (model, waiting) = (ChosenModel::of(config).unwrap(), Waiting::for_threads(2));
+    let input = SessionInput { captures: &captures, limit: None, disturbances: "" };
+    let groups = AssemblyOptions { record: Some(&record), input, ..AssemblyOptions::default() };
+    let Assembly { ingest, trade, cold, quarantine, .. } =
+        assemble(config, &model, &read.instruments, read.sources(), waiting, &groups).unwrap();
+    let (mut fused, mut messages) = (Fused::new(ingest, trade), 0);
+    let lost_at = replayed(&base).messages * 3 / 4;
+    while let Some(CaptureItem::Message { connection, recv, message, .. }) = read.next() {
+        fused.on_message(connection, recv, message).unwrap();
+        messages += 1;
+        if messages == lost_at {
+            fused.on_overrun(connection, recv).unwrap();
+        }
+    }
+    let mut trade = fused.finish().1;
+    trade.close_journal().unwrap();
+    let (digest, orders) = (trade.digest(), trade.counters().orders);
+    drop((trade, quarantine));
+    cold.join().unwrap();
+    assert!(orders > 10, "{orders}");
+    assert_ne!(replayed(&base).digest, digest, "nothing came of it");
+    for mode in ["fused", "split"] {
+        let again = folder.path().join(mode);
+        let mut following = ReplayOptions { record: Some(again.clone()), journal: Some(record.clone()), ..base.clone() };
+        following.config.topology.mode = mode.into();
+        assert_eq!(replayed(&following).digest, digest, "{mode}");
+        assert!(segments(&record) == segments(&again), "{mode}: the journals differ");
+    }
 }
 
 /// Receive time of each line, in nanoseconds.

@@ -12,7 +12,7 @@ use chronos_market::{
 use chronos_pipeline::account::AccountView;
 use chronos_pipeline::decision::{Input, OrderBuffer, Strategy, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::{
-    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate,
+    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate, overruns,
 };
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::stopwatch::Started;
@@ -383,7 +383,7 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
     let (mut truth, mut told) = (market.ingest(), Told::default());
     let (mut queue, mut is_overrun) = (VecDeque::new(), false);
     let (stops_at, goes_on_at) = (market.messages.len() / 3, market.messages.len() / 2);
-    let mut at_overrun = None;
+    let (mut at_overrun, mut taken) = (None, Vec::new());
     for (place, (recv, message)) in market.messages.iter().enumerate() {
         truth.advance(*recv, &mut told);
         truth.on_message(0, message, &mut told).unwrap();
@@ -396,6 +396,7 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
         }
         while let Some((recv, message)) = queue.pop_front() {
             fused.on_message(0, recv, &message).unwrap();
+            taken.push((recv, message));
         }
         if std::mem::take(&mut is_overrun) {
             assert_eq!(fused.ingest().book_states().next(), Some(BookState::Synced));
@@ -406,14 +407,48 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
         if place == goes_on_at + 200 {
             let since = fused.ingest().counters().frames - at_overrun.unwrap().frames;
             assert_eq!((since, fused.ingest().book_states().next()), (0, Some(BookState::Stale(StaleReason::Overrun))));
-            fused.on_message(0, *recv, &snapshot(&told.events)).unwrap();
+            let snapshot = snapshot(&told.events);
+            fused.on_message(0, *recv, &snapshot).unwrap();
+            taken.push((*recv, snapshot));
         }
     }
-    let (ingest, _) = fused.finish();
+    let (ingest, trade) = closed(fused.finish());
     assert_eq!((ingest.counters().overruns, ingest.sync_counters().map(|counters| counters.gaps).sum::<u64>()), (1, 0));
     assert_eq!(ingest.book_states().collect::<Vec<_>>(), [BookState::Synced]);
     assert!(ingest.counters().frames > at_overrun.unwrap().frames + 50);
     assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 10 && mismatched == 0));
+
+    // What was taken is what a recorder has: with the journal it is the session again.
+    let market = Market { messages: taken, ..market };
+    let live = Recovery::open(&market.journal("live")).unwrap();
+    for name in ["again fused", "again split"] {
+        let mut lost = overruns(&live).unwrap().into_iter().peekable();
+        assert_eq!(lost.len(), 1);
+        let (link, _handle, _quarantine) = running_cold();
+        let again = market.following("live", link, name);
+        let (_, again) = closed(if name == "again split" {
+            let mut split = Split::start(market.ingest(), again, HotThread::default(), Waiting::Park).unwrap();
+            for (recv, message) in &market.messages {
+                if let Some(lost) = lost.next_if(|lost| lost.messages == split.ingest().counters().messages) {
+                    split.on_overrun(lost.source.into(), lost.recv).unwrap();
+                }
+                split.on_message(0, *recv, message).unwrap();
+            }
+            split.finish().unwrap()
+        } else {
+            let mut fused = Fused::new(market.ingest(), again);
+            for (recv, message) in &market.messages {
+                if let Some(lost) = lost.next_if(|lost| lost.messages == fused.ingest().counters().messages) {
+                    fused.on_overrun(lost.source.into(), lost.recv).unwrap();
+                }
+                fused.on_message(0, *recv, message).unwrap();
+            }
+            fused.finish()
+        });
+        assert_eq!((again.error(), again.difference()), (None, None), "{name}");
+        assert_eq!(again.digest(), trade.digest(), "{name}");
+        assert_eq!(records(&market.journal(name)), records(&market.journal("live")), "{name}");
+    }
 }
 
 /// The venue's REST reply at the state that events have led to.

@@ -236,6 +236,7 @@ fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'stat
             vec![("what", json!("sample")), ("frame", json!(seq)), ("symbol", json!(symbol(*instrument)))]
         }
         Content::Dropped(DroppedRecord::WindowEnd { window }) => vec![("what", json!("window end")), ("window", json!(window))],
+        Content::Overrun { source, messages } => vec![("source", json!(source)), ("messages", json!(messages))],
         Content::Limits { hashes: [before, after], changes, entry } => vec![
             ("entry", json!(entry)),
             ("changes", changes.iter().map(|change| limit_change(change, symbol)).collect()),

@@ -20,13 +20,14 @@ use chronos_exchange::VenueConfigError;
 use chronos_market::decode::{Feed, LinkType};
 use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::gateway::WiredVenue;
-use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery};
+use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery, overruns};
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
-    lock_memory,
+    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Overrun, Source, Split, SplitError, TradeError, Waiting,
+    available_cores, lock_memory,
 };
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -189,6 +190,8 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         (None, None) => options.by_hand.clone(),
     });
     let followed = options.journal.as_deref().map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let lost = followed.as_ref().map(|(recovery, _)| overruns(recovery)).transpose()?;
+    let mut lost = lost.unwrap_or_default().into_iter().peekable();
     let limit = match &followed {
         Some((recovery, _)) => options.limit.or(Beginning::read(recovery)?.and_then(|then| then.start.limit)),
         None => options.limit,
@@ -263,8 +266,10 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
         (_, driver) => {
             let (counted, quarantine, schedule) = (&mut counted, &mut quarantine, &mut schedule);
-            let mut replaying = Replaying { driver, counted, quarantine, schedule, resyncs: &options.resyncs };
+            let resyncs = &options.resyncs;
+            let mut replaying = Replaying { driver, counted, quarantine, schedule, lost: &mut lost, resyncs };
             let (lines, _) = capture.read(limit, progress, &mut replaying);
+            replaying.have_lost();
             replaying.do_by_hand(lines, Timestamp::MIN);
             replaying.counted.lines = lines;
             None
@@ -404,6 +409,24 @@ impl Driver {
         }
     }
 
+    /// As the session whose journal is followed. A source that there is not here was none there: captures and settings are the same.
+    #[cold]
+    fn on_overrun(&mut self, overrun: &Overrun) {
+        let _ = match self {
+            Driver::Fused(fused) => fused.on_overrun(overrun.source.into(), overrun.recv),
+            Driver::Split(split) => split.on_overrun(overrun.source.into(), overrun.recv),
+        };
+    }
+
+    /// Messages taken so far.
+    #[inline]
+    fn messages(&self) -> u64 {
+        match self {
+            Driver::Fused(fused) => fused.ingest().counters().messages,
+            Driver::Split(split) => split.ingest().counters().messages,
+        }
+    }
+
     /// Between two messages: at a time, or now.
     #[cold]
     fn by_hand(&mut self, time: Option<Timestamp>, what: &ByHand) {
@@ -448,6 +471,8 @@ struct Replaying<'a> {
     counted: &'a mut Counted,
     quarantine: &'a mut rtrb::Producer<u8>,
     schedule: &'a mut Schedule,
+    /// Where the session whose journal is followed lost messages.
+    lost: &'a mut Peekable<std::vec::IntoIter<Overrun>>,
     resyncs: &'a [Resync],
 }
 
@@ -457,6 +482,16 @@ impl Replaying<'_> {
     fn do_by_hand(&mut self, lines: u64, recv: Timestamp) {
         while let Some((time, what)) = self.schedule.next_due(lines, recv) {
             self.driver.by_hand(time, &what);
+        }
+    }
+
+    /// Drops the books that the session had to drop after as many messages.
+    #[inline]
+    fn have_lost(&mut self) {
+        while self.lost.peek().is_some_and(|overrun| overrun.messages <= self.driver.messages()) {
+            if let Some(overrun) = self.lost.next() {
+                self.driver.on_overrun(&overrun);
+            }
         }
     }
 }
@@ -473,6 +508,7 @@ impl CaptureReader for Replaying<'_> {
 
     #[inline]
     fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        self.have_lost();
         self.do_by_hand(0, received.recv);
         if let Some(symbol) = received.symbol {
             self.driver.set_symbol(received.connection, symbol);

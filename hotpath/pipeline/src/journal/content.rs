@@ -3,6 +3,7 @@
 use super::record::{Record, RecordKind};
 use crate::decision::{CONTROL_BYTES, Control, TimerId};
 use crate::risk::{CHANGE_BYTES_MAX, LimitChange, LimitsRecord, StateChange};
+use crate::topology::Overrun;
 use chronos_market::{
     COMMAND_BYTES, Contract, ExecutionReport, Instrument, InstrumentId, OrderCommand, OrderId, ParameterBlock, Price, Qty,
     REPORT_BYTES, Regime, SubmitError, Timestamp, read_canonical_command, read_canonical_report,
@@ -72,6 +73,13 @@ pub enum Content {
     },
     /// See [`DroppedRecord`].
     Dropped(DroppedRecord),
+    /// Source u16, messages u64.
+    Overrun {
+        /// Number of the source whose messages were lost.
+        source: u16,
+        /// Messages that ingest had taken by then, of all sources.
+        messages: u64,
+    },
     /// Order u64, cancel u8, reason u8.
     Unsent {
         /// The order.
@@ -216,6 +224,7 @@ impl Content {
                     _ => return None,
                 })
             }
+            RecordKind::Overrun => Content::Overrun { source: fields.short()?, messages: fields.unsigned()? },
             RecordKind::Unsent => Content::Unsent {
                 order: OrderId(fields.unsigned()?),
                 is_cancel: fields.byte()? == 1,
@@ -388,6 +397,14 @@ pub(crate) fn skip_bytes(seq: u64, instrument: InstrumentId) -> [u8; 10] {
     bytes
 }
 
+/// The payload of [`Content::Overrun`].
+pub(crate) fn overrun_bytes(overrun: &Overrun) -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&overrun.source.to_le_bytes());
+    bytes[2..].copy_from_slice(&overrun.messages.to_le_bytes());
+    bytes
+}
+
 /// The payload of [`Content::Limits`], and its length.
 pub(crate) fn limits_bytes(limits: &LimitsRecord, entry: u64) -> ([u8; CHANGE_BYTES_MAX + 8], usize) {
     let mut bytes = [0; CHANGE_BYTES_MAX + 8];
@@ -527,6 +544,9 @@ mod tests {
         ] {
             assert_eq!(read(RecordKind::Dropped, &dropped.to_bytes()), Some(Content::Dropped(dropped)));
         }
+        let overrun = Overrun { recv: Timestamp(5), source: 3, messages: 1 << 40 };
+        let told = Content::Overrun { source: 3, messages: 1 << 40 };
+        assert_eq!(read(RecordKind::Overrun, &overrun_bytes(&overrun)), Some(told));
         let kill = Control::Kill(Scope::Instrument(InstrumentId(300)));
         assert_eq!(read(RecordKind::Control, &control_bytes(kill, 6)), Some(Content::Control { control: kill, entry: 6 }));
         let change = StateChange {

@@ -7,6 +7,7 @@ use super::record::{Record, RecordKind};
 use super::recovery::{JournalReader, Recovery};
 use crate::decision::Control;
 use crate::risk::{LimitChange, Origin};
+use crate::topology::Overrun;
 use chronos_market::{Frame, Timestamp, Window};
 use std::collections::VecDeque;
 use std::fmt;
@@ -63,6 +64,21 @@ pub(crate) enum Comparison {
 pub(crate) enum JournaledHand {
     Control(Control),
     Limits(Vec<LimitChange>),
+}
+
+/// Where messages of a session were lost before they came to ingest, in order. Its captures do not tell, so whoever follows its journal has
+/// the same said to the driver (`on_overrun`) when ingest has taken as many messages.
+///
+/// # Errors
+/// [`JournalError::Io`] where a segment cannot be read any more.
+pub fn overruns(journal: &Recovery) -> Result<Vec<Overrun>, JournalError> {
+    let (mut reader, mut overruns) = (journal.reader(), Vec::new());
+    while let Some(record) = reader.next()? {
+        if let Some(Content::Overrun { source, messages }) = Content::of(&record) {
+            overruns.push(Overrun { recv: Timestamp(record.recv_ns), source, messages });
+        }
+    }
+    Ok(overruns)
 }
 
 impl OwnedRecord {

@@ -31,7 +31,7 @@
 //!
 //! **Following.** A [`JournalFollower`] leads a replay of the session's captures along its journal, with a [`JournaledVenue`] in the
 //! venue's place: reports, what was done by hand, skips and what the cold path was not told happen again where they did, and every record the replay makes must equal
-//! the journal's.
+//! the journal's. Messages that were lost before ingest are no part of the captures: [`overruns`] tells where, for the driver.
 
 pub(crate) mod content;
 mod error;
@@ -47,7 +47,7 @@ mod writer;
 pub use content::{CaptureFile, Content, DroppedRecord, JournaledInstrument, SessionEnd, SessionStart, UnsentReason};
 pub use error::{AppendError, JournalError};
 pub(crate) use follower::{Comparison, JournaledHand};
-pub use follower::{Difference, JournalFollower, OwnedRecord};
+pub use follower::{Difference, JournalFollower, OwnedRecord, overruns};
 pub use keeper::JournalSummary;
 pub use record::{PAYLOAD_MAX, Record, RecordError, RecordKind, read_record, record_bytes, write_record};
 pub use recovery::{Damage, DamageReason, JournalReader, Recovery};

@@ -51,11 +51,13 @@ pub enum RecordKind {
     Control = 17,
     /// The cold path was not told something that parameters are made from.
     Dropped = 18,
+    /// Messages were lost before they came to ingest, for want of room.
+    Overrun = 19,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 14] = [
+    pub const ALL: [RecordKind; 15] = [
         RecordKind::Order,
         RecordKind::Report,
         RecordKind::Parameters,
@@ -70,6 +72,7 @@ impl RecordKind {
         RecordKind::Limits,
         RecordKind::Control,
         RecordKind::Dropped,
+        RecordKind::Overrun,
     ];
 
     /// The name used in listings.
@@ -89,6 +92,7 @@ impl RecordKind {
             RecordKind::Limits => "limits",
             RecordKind::Control => "control",
             RecordKind::Dropped => "dropped",
+            RecordKind::Overrun => "overrun",
         }
     }
 

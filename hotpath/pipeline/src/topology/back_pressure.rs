@@ -2,7 +2,7 @@
 //!
 //! | between | [`Lossless`](BackPressure::Lossless), a replay | [`Live`](BackPressure::Live) |
 //! | --- | --- | --- |
-//! | the wire and decoding | the reader waits | nothing is conflated: whoever lost messages for want of room says so (`on_overrun`), and every book of that source is [`Stale(Overrun)`](chronos_market::StaleReason::Overrun) until its next snapshot |
+//! | the wire and decoding | the reader waits | nothing is conflated: whoever lost messages for want of room says so (`on_overrun`), and every book of that source is [`Stale(Overrun)`](chronos_market::StaleReason::Overrun) until its next snapshot; journaled with its place |
 //! | ingest and trade, events | ingest waits | ingest waits: its own source then overflows, which is the row above |
 //! | ingest and trade, frames | ingest waits; every frame is dealt with | as events; but a frame is skipped where a newer one of its instrument is at hand, counted and journaled |
 //! | orders, reports, control | within trade, never conflated | the same |

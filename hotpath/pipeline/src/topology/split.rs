@@ -7,7 +7,7 @@
 //! instrument is in the ring already ([`BackPressure`]); so a skip has a place in the order of things, like all else.
 
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ByHand, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Trade, Waiting};
+use super::{BackPressure, ByHand, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Overrun, Trade, Waiting};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
@@ -72,12 +72,19 @@ struct Inputs {
     by_hand: rtrb::Consumer<Placed>,
 }
 
-/// What is done by hand, and its place: after the event with this `seq` and so many frames of the session, at `now`.
+/// What is neither event nor frame, and its place: after the event with this `seq` and so many frames of the session, at `now`.
 struct Placed {
     last_seq: u64,
     frames_pushed: u64,
     now: Timestamp,
-    what: ByHand,
+    what: What,
+}
+
+/// What is done by hand, or went wrong before ingest.
+#[expect(clippy::large_enum_variant, reason = "self-contained, as what is done by hand is")]
+enum What {
+    ByHand(ByHand),
+    Overrun(Overrun),
 }
 
 /// What the trade thread tells besides its result.
@@ -166,8 +173,7 @@ where
     #[cold]
     pub fn by_hand(&mut self, now: Timestamp, what: &ByHand) {
         let now = self.ingest.advance(now, &mut self.rings);
-        let Rings { last_seq, frames_pushed, waiting, .. } = self.rings;
-        push(&mut self.rings.by_hand, Placed { last_seq, frames_pushed, now, what: *what }, waiting);
+        self.rings.place(now, What::ByHand(*what));
     }
 
     /// To be called while there is nothing to take, see [`Ingest::idle`]. The trade thread does its own [`Trade::idle`] where it spins.
@@ -200,6 +206,14 @@ where
     }
 }
 
+impl Rings {
+    #[cold]
+    fn place(&mut self, now: Timestamp, what: What) {
+        let placed = Placed { last_seq: self.last_seq, frames_pushed: self.frames_pushed, now, what };
+        push(&mut self.by_hand, placed, self.waiting);
+    }
+}
+
 impl Crossing for Rings {
     #[inline]
     fn event(&mut self, event: &MarketEvent) {
@@ -211,6 +225,11 @@ impl Crossing for Rings {
     fn frame(&mut self, frame: &Frame, started: Started) {
         self.frames_pushed += 1;
         push(&mut self.frames, (*frame, started), self.waiting);
+    }
+
+    #[cold]
+    fn overrun(&mut self, overrun: &Overrun) {
+        self.place(overrun.recv, What::Overrun(*overrun));
     }
 }
 
@@ -251,7 +270,10 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
         if hand_is_next {
             if let Ok(next) = by_hand.pop() {
                 trade.advance(next.now);
-                trade.by_hand(&next.what);
+                match &next.what {
+                    What::ByHand(what) => trade.by_hand(what),
+                    What::Overrun(overrun) => trade.on_overrun(overrun),
+                }
             }
         } else if frame_is_next {
             frames_taken += 1;

@@ -2,11 +2,13 @@
 
 use super::cold_link::Sent;
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ByHand, ColdLink};
+use super::{BackPressure, ByHand, ColdLink, Overrun};
 use crate::account::{Account, OpenOrder};
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
-use crate::journal::content::{control_bytes, limits_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
+use crate::journal::content::{
+    control_bytes, limits_bytes, overrun_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes,
+};
 use crate::journal::{
     AppendError, Comparison, Difference, DroppedRecord, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand,
     RecordKind, SessionEnd, UnsentReason,
@@ -446,6 +448,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.note_changes();
         self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
         self.route();
+    }
+
+    /// Is told that messages were lost before ingest: it is journaled, so that a replay has the same books dropped where this one had
+    /// ([`overruns`](crate::journal::overruns)).
+    #[cold]
+    pub fn on_overrun(&mut self, overrun: &Overrun) {
+        self.journal_record(RecordKind::Overrun, self.now.0, &overrun_bytes(overrun));
     }
 
     /// Replaces the limits, between two events; what changes is journaled with it, in as many records as that takes, each a change of
