@@ -2,17 +2,27 @@
 //! topology. And what is not the session is refused.
 
 use chronos_exchange::{GeneratorConfig, generate_file};
+use chronos_market::decode::split_capture_line;
 use chronos_market::{InstrumentId, Qty};
 use chronos_pipeline::decision::{Control, Scope};
 use chronos_pipeline::journal::{Content, Recovery};
 use chronos_pipeline::risk::RiskLimits;
-use chronos_pipeline::topology::ByHand;
+use chronos_pipeline::topology::{ByHand, Fused, Waiting};
+use chronos_session::assembly::{Assembly, AssemblyOptions, assemble};
+use chronos_session::capture::{Capture, CaptureItem};
 use chronos_session::config::Config;
+use chronos_session::controls::{DoneByHand, Moment};
+use chronos_session::format::{clock_utc, date_utc};
+use chronos_session::journal::SessionInput;
+use chronos_session::model::ChosenModel;
 use chronos_session::report::Report;
-use chronos_session::{DoneByHand, ReplayOptions, Resync, SessionError, replay};
+use chronos_session::wire::{Speed, Transport, WireOptions};
+use chronos_session::{ReplayOptions, Resync, SessionError, replay};
 use chronos_tests::data_file;
+use flate2::read::MultiGzDecoder;
 use meta_of_sides::write_meta;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -62,7 +72,8 @@ fn follows(base: &ReplayOptions) -> Report {
         assert!(journal.records > first.orders + first.fills && journal.unsynced_records_max > 0, "{journal:?}");
         for follower in ["fused", "split"] {
             let again = folder.path().join(follower);
-            let mut following = ReplayOptions { record: Some(again.clone()), journal: Some(record.clone()), ..base.clone() };
+            let (record_to, journal) = (Some(again.clone()), Some(record.clone()));
+            let mut following = ReplayOptions { record: record_to, journal, controls: None, ..base.clone() };
             // What does not change an order may differ.
             following.config.topology.mode = follower.into();
             following.config.journal.segment_mib = 2;
@@ -107,7 +118,7 @@ fn by_hand(lines: u64) -> Vec<DoneByHand> {
         ByHand::Control(Control::Restore(instrument)),
     ];
     let place = |place: usize| lines * (place as u64 + 3) / 14;
-    what.into_iter().enumerate().map(|(at, what)| DoneByHand { after_lines: place(at), what }).collect()
+    what.into_iter().enumerate().map(|(at, what)| DoneByHand { at: Moment::AfterLines(place(at)), what }).collect()
 }
 
 #[test]
@@ -136,6 +147,104 @@ fn limits_and_orders_to_the_system_happen_again() {
     // A latch each, and the kill switch of the instrument: set, and lifted.
     assert_eq!(kinds["state"], 6, "{kinds:?}");
     assert_ne!(replayed(&plain).digest, first.digest);
+}
+
+/// The same from a file: by lines it is the session of the list above, by times one of its own, and over sockets it is what it is from
+/// the file.
+#[test]
+fn controls_of_a_file_are_done_in_every_topology_and_again_from_the_journal() {
+    let (folder, capture) = demo();
+    let plain = options(capture.clone());
+    let (base, over) = (replayed(&plain), WireOptions { speed: Speed::Max, ..WireOptions::new(Transport::WebSocket) });
+    let what = [
+        "limits = { order_qty_max = 0.00000001, collar_bps = 20 }",
+        "limits = { order_qty_max = 0, collar_bps = 50 }",
+        "do = \"reduce\"",
+        "do = \"resume\"",
+        "do = \"halt\"",
+        "do = \"resume\"",
+        "do = \"kill\"\nsymbol = \"BTCUSDT\"",
+        "do = \"restore\"\nsymbol = \"BTCUSDT\"",
+    ];
+    let file = |name: &str, at: &dyn Fn(usize) -> String| {
+        let entries = what.iter().enumerate().map(|(place, what)| format!("[[control]]\nat = {}\n{what}\n", at(place)));
+        let path = folder.path().join(name);
+        std::fs::write(&path, entries.collect::<String>()).unwrap();
+        path
+    };
+    let list = by_hand(base.messages);
+    let lines = |place: usize| {
+        let Moment::AfterLines(lines) = list[place].at else { panic!("lines") };
+        lines
+    };
+    let by_lines = ReplayOptions { controls: Some(file("lines.toml", &|place| lines(place).to_string())), ..plain.clone() };
+    let first = follows(&by_lines);
+    assert_eq!(first.digest, replayed(&ReplayOptions { by_hand: list.clone(), ..plain.clone() }).digest);
+    assert_eq!(first.digest, replayed(&ReplayOptions { over: Some(over), ..by_lines.clone() }).digest);
+    assert_ne!(first.digest, base.digest);
+
+    let times = times(&capture);
+    let by_times = file("times.toml", &|place| {
+        // Between two messages where there is room.
+        let nanos = times[lines(place) as usize] + 1_000;
+        format!("\"{}T{}Z\"", date_utc(nanos), clock_utc(nanos, 9))
+    });
+    let by_times = ReplayOptions { controls: Some(by_times), ..plain.clone() };
+    let timed = follows(&by_times);
+    assert!(timed.rejects["size"] > 5 && timed.rejects["kill_switch"] > 5, "{:?}", timed.rejects);
+    assert_eq!(timed.digest, replayed(&ReplayOptions { over: Some(over), ..by_times.clone() }).digest);
+    assert_eq!(kinds(&by_times)["control"], 6);
+
+    let cut = replayed(&ReplayOptions { limit: Some(lines(5)), ..by_lines.clone() });
+    assert!(cut.notices.iter().any(|notice| notice.starts_with("2 of what was to be done by hand was not")), "{:?}", cut.notices);
+    let both = ReplayOptions { journal: Some(folder.path().to_owned()), ..by_lines };
+    assert!(replay(&both, &mut |_| {}).is_err_and(|error| error.to_string().contains("leave `--controls` out")));
+}
+
+/// A session that lost messages before ingest drops its books there; its captures do not tell, its journal does.
+#[test]
+fn books_that_were_dropped_for_lost_messages_are_dropped_again() {
+    let (folder, capture) = demo();
+    let record = folder.path().join("record");
+    let base = options(capture.clone());
+    let (config, captures) = (&base.config, [capture]);
+    let mut read = Capture::open(&captures, config).unwrap();
+    let (model, waiting) = (ChosenModel::of(config).unwrap(), Waiting::for_threads(2));
+    let input = SessionInput { captures: &captures, limit: None, disturbances: "" };
+    let groups = AssemblyOptions { record: Some(&record), input, ..AssemblyOptions::default() };
+    let Assembly { ingest, trade, cold, quarantine, .. } =
+        assemble(config, &model, &read.instruments, read.sources(), waiting, &groups).unwrap();
+    let (mut fused, mut messages) = (Fused::new(ingest, trade), 0);
+    let lost_at = replayed(&base).messages * 3 / 4;
+    while let Some(CaptureItem::Message { connection, recv, message, .. }) = read.next() {
+        fused.on_message(connection, recv, message).unwrap();
+        messages += 1;
+        if messages == lost_at {
+            fused.on_overrun(connection, recv).unwrap();
+        }
+    }
+    let mut trade = fused.finish().1;
+    trade.close_journal().unwrap();
+    let (digest, orders) = (trade.digest(), trade.counters().orders);
+    drop((trade, quarantine));
+    cold.join().unwrap();
+    assert!(orders > 10, "{orders}");
+    assert_ne!(replayed(&base).digest, digest, "nothing came of it");
+    for mode in ["fused", "split"] {
+        let again = folder.path().join(mode);
+        let mut following = ReplayOptions { record: Some(again.clone()), journal: Some(record.clone()), ..base.clone() };
+        following.config.topology.mode = mode.into();
+        assert_eq!(replayed(&following).digest, digest, "{mode}");
+        assert!(segments(&record) == segments(&again), "{mode}: the journals differ");
+    }
+}
+
+/// Receive time of each line, in nanoseconds.
+fn times(capture: &Path) -> Vec<i64> {
+    let mut text = Vec::new();
+    MultiGzDecoder::new(std::fs::File::open(capture).unwrap()).read_to_end(&mut text).unwrap();
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| split_capture_line(line).map(|line| line.recv.0).unwrap()).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Each rule of back-pressure, with a stage that is as slow as the test wants: it stands at a gate until the test opens it.
 
+use chronos_coldpath::regime::{RegimeEstimator, embedding};
 use chronos_coldpath::{ColdConfig, ColdHandle, ColdPath, RECORDS_CAPACITY, RegimeConfig, cold_links};
 use chronos_exchange::{SimulatedVenue, SimulatedVenueConfig};
 use chronos_market::features::FeatureConfig;
@@ -11,7 +12,7 @@ use chronos_market::{
 use chronos_pipeline::account::AccountView;
 use chronos_pipeline::decision::{Input, OrderBuffer, Strategy, ThresholdConfig, ThresholdStrategy};
 use chronos_pipeline::journal::{
-    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate,
+    Journal, JournalConfig, JournalFollower, JournaledVenue, RecordKind, Recovery, SEGMENT_BYTES_MIN, WhenLate, overruns,
 };
 use chronos_pipeline::risk::RiskLimits;
 use chronos_pipeline::stopwatch::Started;
@@ -218,10 +219,13 @@ impl Crossing for Told {
     }
 }
 
+fn regime() -> RegimeConfig {
+    RegimeConfig { window_ns: WINDOWS.window_ns, sampling_ns: WINDOWS.window_ns / 10, ..RegimeConfig::default() }
+}
+
 fn running_cold() -> (ColdLink, ColdHandle, rtrb::Producer<u8>) {
     let (ends, links) = cold_links(RECORDS_CAPACITY);
-    let regime = RegimeConfig { window_ns: WINDOWS.window_ns, sampling_ns: WINDOWS.window_ns / 10, ..RegimeConfig::default() };
-    let handle = ColdPath::start(ColdConfig { regime, ..ColdConfig::default() }, links).unwrap();
+    let handle = ColdPath::start(ColdConfig { regime: regime(), ..ColdConfig::default() }, links).unwrap();
     let link = ColdLink { records: ends.records, blocks: ends.blocks, retired: ends.retired, waiting: Waiting::Park };
     (link, handle, ends.quarantine)
 }
@@ -263,9 +267,9 @@ fn closed<V: Venue>((ingest, mut trade): (Ingest, Group<V>)) -> (Ingest, Group<V
     (ingest, trade)
 }
 
-/// Counters but those of what the cold path was told, which no order depends on.
+/// Counters but that of what the cold path was not told and nothing depends on.
 fn of_trading(counters: TradeCounters) -> TradeCounters {
-    TradeCounters { telemetry_dropped: 0, samples_dropped: 0, windows_dropped: 0, ..counters }
+    TradeCounters { telemetry_dropped: 0, ..counters }
 }
 
 /// Runs a split session whose trade stage stands at its first decision until ingest has taken the whole market.
@@ -379,7 +383,7 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
     let (mut truth, mut told) = (market.ingest(), Told::default());
     let (mut queue, mut is_overrun) = (VecDeque::new(), false);
     let (stops_at, goes_on_at) = (market.messages.len() / 3, market.messages.len() / 2);
-    let mut at_overrun = None;
+    let (mut at_overrun, mut taken) = (None, Vec::new());
     for (place, (recv, message)) in market.messages.iter().enumerate() {
         truth.advance(*recv, &mut told);
         truth.on_message(0, message, &mut told).unwrap();
@@ -392,6 +396,7 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
         }
         while let Some((recv, message)) = queue.pop_front() {
             fused.on_message(0, recv, &message).unwrap();
+            taken.push((recv, message));
         }
         if std::mem::take(&mut is_overrun) {
             assert_eq!(fused.ingest().book_states().next(), Some(BookState::Synced));
@@ -402,14 +407,48 @@ fn an_overflow_before_decoding_makes_the_book_stale_until_the_next_snapshot() {
         if place == goes_on_at + 200 {
             let since = fused.ingest().counters().frames - at_overrun.unwrap().frames;
             assert_eq!((since, fused.ingest().book_states().next()), (0, Some(BookState::Stale(StaleReason::Overrun))));
-            fused.on_message(0, *recv, &snapshot(&told.events)).unwrap();
+            let snapshot = snapshot(&told.events);
+            fused.on_message(0, *recv, &snapshot).unwrap();
+            taken.push((*recv, snapshot));
         }
     }
-    let (ingest, _) = fused.finish();
+    let (ingest, trade) = closed(fused.finish());
     assert_eq!((ingest.counters().overruns, ingest.sync_counters().map(|counters| counters.gaps).sum::<u64>()), (1, 0));
     assert_eq!(ingest.book_states().collect::<Vec<_>>(), [BookState::Synced]);
     assert!(ingest.counters().frames > at_overrun.unwrap().frames + 50);
     assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 10 && mismatched == 0));
+
+    // What was taken is what a recorder has: with the journal it is the session again.
+    let market = Market { messages: taken, ..market };
+    let live = Recovery::open(&market.journal("live")).unwrap();
+    for name in ["again fused", "again split"] {
+        let mut lost = overruns(&live).unwrap().into_iter().peekable();
+        assert_eq!(lost.len(), 1);
+        let (link, _handle, _quarantine) = running_cold();
+        let again = market.following("live", link, name);
+        let (_, again) = closed(if name == "again split" {
+            let mut split = Split::start(market.ingest(), again, HotThread::default(), Waiting::Park).unwrap();
+            for (recv, message) in &market.messages {
+                if let Some(lost) = lost.next_if(|lost| lost.messages == split.ingest().counters().messages) {
+                    split.on_overrun(lost.source.into(), lost.recv).unwrap();
+                }
+                split.on_message(0, *recv, message).unwrap();
+            }
+            split.finish().unwrap()
+        } else {
+            let mut fused = Fused::new(market.ingest(), again);
+            for (recv, message) in &market.messages {
+                if let Some(lost) = lost.next_if(|lost| lost.messages == fused.ingest().counters().messages) {
+                    fused.on_overrun(lost.source.into(), lost.recv).unwrap();
+                }
+                fused.on_message(0, *recv, message).unwrap();
+            }
+            fused.finish()
+        });
+        assert_eq!((again.error(), again.difference()), (None, None), "{name}");
+        assert_eq!(again.digest(), trade.digest(), "{name}");
+        assert_eq!(records(&market.journal(name)), records(&market.journal("live")), "{name}");
+    }
 }
 
 /// The venue's REST reply at the state that events have led to.
@@ -455,7 +494,44 @@ fn a_cold_path_that_stands_still_costs_telemetry_and_holds_up_nothing() {
     assert_eq!(kept, 512);
     let ends = counters.windows_dropped;
     assert!(counters.samples_dropped + ends < ingest.counters().frames, "{counters:?}");
+    let dropped = records(&market.journal("live")).iter().filter(|record| record.0 == RecordKind::Dropped).count() as u64;
+    assert!(counters.samples_dropped > 10 && dropped == counters.samples_dropped + ends, "{dropped} journaled, {counters:?}");
     // Reports and orders are all journaled, whatever the cold path saw of them.
+    let again = market.replay_of("live", "again");
+    assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
+    assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
+}
+
+/// What parameters are made from finds no room now and then: they are made from the rest, and a replay makes the same.
+#[test]
+fn parameters_of_what_was_not_dropped_are_made_again_in_a_replay() {
+    let market = Market::new(8, 1);
+    let (link, mut cold) = cold_by_hand(64);
+    let mut fused = Fused::new(market.ingest(), market.trade(BackPressure::Live, None, link, "live"));
+    let mut estimator = RegimeEstimator::new(regime()).unwrap();
+    let (mut answered, mut is_reading) = (0, false);
+    for (place, (recv, message)) in market.messages.iter().enumerate() {
+        fused.on_message(0, *recv, message).unwrap();
+        // It reads along for a while, then for a while not at all.
+        is_reading = if place % 100 == 0 { place % 700 != 0 } else { is_reading };
+        while let Some(record) = is_reading.then(|| cold.records.pop().ok()).flatten() {
+            match record {
+                ColdRecord::Sample { recv, mid, .. } => _ = estimator.on_sample(recv, mid),
+                ColdRecord::WindowEnd(window) => {
+                    let assessment = estimator.on_window_end(window);
+                    answered += 1;
+                    let size_scale = regime().size_scale[assessment.regime as usize];
+                    let embedding = embedding(&assessment);
+                    let block = ParameterBlock { seq: answered, window, regime: assessment.regime, size_scale, embedding };
+                    cold.blocks.push(Box::new(block)).unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    let (_, trade) = closed(fused.finish());
+    let counters = trade.counters();
+    assert!(counters.samples_dropped > 10 && counters.windows_dropped > 0 && counters.parameters > 5, "{counters:?}");
     let again = market.replay_of("live", "again");
     assert_eq!((again.digest(), of_trading(again.counters())), (trade.digest(), of_trading(counters)));
     assert_eq!(records(&market.journal("again")), records(&market.journal("live")));
@@ -568,6 +644,41 @@ fn warming_up_changes_nothing_that_follows() {
     assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()));
     assert_eq!(ingest.counters(), plain.counters());
     assert_eq!(records(&market.journal("warm")), records(&market.journal("cold")));
+}
+
+/// A thread that waits keeps things near; whatever it touches is as it was, on either side of the rings.
+#[test]
+fn waiting_changes_nothing_that_follows() {
+    let market = Market::new(4, 2);
+    let (plain, expected) = market.replay("busy");
+    assert!(expected.counters().orders > 5, "{:?}", expected.counters());
+    // From one call to several rounds of all there is to keep near.
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut moments = || 0..rng.u32(1..40);
+    for is_split in [false, true] {
+        let journal = if is_split { "idle split" } else { "idle fused" };
+        let (link, _handle, _quarantine) = running_cold();
+        let trade = market.trade(BackPressure::Lossless, None, link, journal);
+        let (ingest, trade) = closed(if is_split {
+            let mut split = Split::start(market.ingest(), trade, HotThread::default(), Waiting::Spin).unwrap();
+            for (recv, message) in &market.messages {
+                moments().for_each(|_| split.idle());
+                split.on_message(0, *recv, message).unwrap();
+            }
+            split.finish().unwrap()
+        } else {
+            let mut fused = Fused::new(market.ingest(), trade);
+            for (recv, message) in &market.messages {
+                moments().for_each(|_| fused.idle());
+                fused.on_message(0, *recv, message).unwrap();
+            }
+            fused.finish()
+        });
+        assert_eq!((trade.digest(), trade.counters()), (expected.digest(), expected.counters()), "{journal}");
+        assert_eq!(ingest.counters(), plain.counters(), "{journal}");
+        assert!(ingest.checks().all(|(compared, mismatched, _)| compared > 0 && mismatched == 0), "{journal}");
+        assert_eq!(records(&market.journal(journal)), records(&market.journal("busy")), "{journal}");
+    }
 }
 
 #[test]

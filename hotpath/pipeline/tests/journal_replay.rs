@@ -322,7 +322,7 @@ fn the_session_happens_again_to_the_byte() {
         let folder = tempfile::tempdir().unwrap();
         let (old, fused, split) = (folder.path().join("old"), folder.path().join("fused"), folder.path().join("split"));
         let outcome = live(&messages, seed, &old);
-        let restored = restore(&Recovery::open(&old).unwrap(), &[instrument()]).unwrap();
+        let restored = restore(&Recovery::open(&old).unwrap(), &[instrument()], &RiskLimits::default()).unwrap();
         let (account, id) = (restored.account, InstrumentId(0));
         let open = account.open_orders().to_vec();
         let whole = restored.in_force.iter().filter(|change| change.scope.is_none()).map(|change| change.cause);
@@ -346,6 +346,53 @@ fn the_session_happens_again_to_the_byte() {
             assert!(files(&old) == files(&new), "seed {seed}, split {is_split}: the journals differ");
         }
     }
+}
+
+/// Limits are changed and trading is halted by hand, the process dies, and a session goes on from what it left behind.
+#[test]
+fn limits_and_a_halt_hold_again_after_a_crash() {
+    let messages = market(SECONDS, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let small = RiskLimits { collar_bps: 7, open_orders_max: 2, ..RiskLimits::default() };
+    let kill = ByHand::Control(Control::Kill(Scope::Instrument(InstrumentId(0))));
+    let (ingest, trade, cold) = groups(RandomVenue::new(1), ENTRY, journal(&path("old")));
+    let mut fused = Fused::new(ingest, trade);
+    for (place, (recv, message)) in messages.iter().enumerate() {
+        fused.on_message(0, *recv, message).unwrap();
+        if place == messages.len() * 3 / 4 {
+            assert!(fused.trade().counters().orders > 5, "{:?}", fused.trade().counters());
+            for what in [ByHand::Limits(small), ByHand::Control(Control::Halt), kill] {
+                fused.by_hand(*recv, &what);
+            }
+            // What is in the files now is what a crash leaves behind.
+            std::fs::create_dir(path("crashed")).unwrap();
+            for (name, bytes) in files(&path("old")) {
+                std::fs::write(path("crashed").join(name), bytes).unwrap();
+            }
+        }
+    }
+    closed(fused.finish().1, cold);
+
+    let recovery = Recovery::open(&path("crashed")).unwrap();
+    assert!(!recovery.is_closed);
+    let restored = restore(&recovery, &[instrument()], &RiskLimits::default()).unwrap();
+    assert_eq!((restored.limits, restored.state), (small, TradingState::Halted));
+    assert_eq!(restored.by_hand(), [ByHand::Limits(small), ByHand::Control(Control::Halt), kill]);
+    let (ingest, trade, cold) = groups(RandomVenue::new(2), ENTRY, journal(&path("next")));
+    let mut fused = Fused::new(ingest, trade);
+    restored.by_hand().iter().for_each(|what| fused.by_hand(messages[0].0, what));
+    messages.iter().for_each(|(recv, message)| fused.on_message(0, *recv, message).unwrap());
+    let trade = fused.finish().1;
+    assert_eq!((*trade.limits(), trade.trading_state(), trade.counters().orders), (small, TradingState::Halted, 0));
+    assert!(trade.rejects().any(|(check, count)| check == RiskCheck::KillSwitch && count > 5));
+    closed(trade, cold);
+    // It is part of that session's own journal: crash again, restore again.
+    let again = restore(&Recovery::open(&path("next")).unwrap(), &[instrument()], &RiskLimits::default()).unwrap();
+    assert_eq!((again.limits, again.state, again.by_hand()), (small, TradingState::Halted, restored.by_hand()));
+    let followed = follow(&messages, &path("next"), &path("followed"), true, ENTRY);
+    assert_eq!((followed.error, followed.difference), (None, None));
+    assert!(files(&path("next")) == files(&path("followed")), "the journals differ");
 }
 
 #[test]

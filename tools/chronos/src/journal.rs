@@ -4,7 +4,7 @@ use crate::tables::printable;
 use anyhow::Result;
 use chronos_market::{InstrumentId, NewOrder, OrderCommand, PRICE_SCALE, ReportKind, Side, TimeInForce, Timestamp};
 use chronos_pipeline::decision::{Control, Scope};
-use chronos_pipeline::journal::{Content, Damage, JournaledInstrument, Record, Recovery, UnsentReason};
+use chronos_pipeline::journal::{Content, Damage, DroppedRecord, JournaledInstrument, Record, Recovery, UnsentReason};
 use chronos_pipeline::risk::{LimitChange, StateChange};
 use chronos_session::format::{bytes, clock_utc, count, date_utc};
 use chronos_session::journal::hex;
@@ -232,6 +232,11 @@ fn fields(content: &Content, instruments: &[JournaledInstrument]) -> Vec<(&'stat
             ("until_ns", json!(Some(until.0).filter(|_| *until != Timestamp::MAX))),
         ],
         Content::Skip { seq, instrument } => vec![("frame", json!(seq)), ("symbol", json!(symbol(*instrument)))],
+        Content::Dropped(DroppedRecord::Sample { seq, instrument }) => {
+            vec![("what", json!("sample")), ("frame", json!(seq)), ("symbol", json!(symbol(*instrument)))]
+        }
+        Content::Dropped(DroppedRecord::WindowEnd { window }) => vec![("what", json!("window end")), ("window", json!(window))],
+        Content::Overrun { source, messages } => vec![("source", json!(source)), ("messages", json!(messages))],
         Content::Limits { hashes: [before, after], changes, entry } => vec![
             ("entry", json!(entry)),
             ("changes", changes.iter().map(|change| limit_change(change, symbol)).collect()),

@@ -11,6 +11,23 @@ use chronos_session::{ReplayOptions, Replayed, html, replay};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
+const CONTROLS_HELP: &str = "Do by hand what this file says, a TOML file of entries in order:
+
+  [[control]]
+  at = 5000                     # after so many lines; or a time, as 2024-08-08T23:54:20.5Z: before the next message after it
+  do = \"halt\"                 # halt: no new orders; reduce: only smaller positions; resume: lifts either, and what latched
+
+  [[control]]
+  at = 9000
+  do = \"kill\"                 # no new orders in a part; restore: trade there again
+  symbol = \"BTCUSDT\"          # or venue, or both; or strategy = 0
+
+  [[control]]
+  at = 12000
+  limits = { collar_bps = 20 }  # keys of [risk]; the others stay as they are then
+
+All of it is journaled, so that `--journal` does it again; a file that makes no sense is refused with the line.";
+
 /// Arguments of `chronos replay`.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -18,6 +35,7 @@ use std::path::PathBuf;
   chronos replay capture.gz --record session/ && chronos replay capture.gz --journal session/journal
   chronos replay day1.gz day2.gz --model models/mine --html report.html
   chronos replay captures/ --model none --json | jq .latency_ns.tick_to_trade
+  chronos replay capture.gz --controls controls.toml
   chronos replay capture.gz --over udp --speed 10 --loss 0.001 --reorder 0.01
 
 Files with the same venue and symbols continue each other; different instruments are merged by receive time. Lines are
@@ -80,6 +98,10 @@ pub(crate) struct Arguments {
     /// Print the configuration with every default, and stop
     #[arg(long)]
     print_config: bool,
+    /// Do by hand what this file says (TOML): `[[control]]` entries with `at`, a number of lines or a time, and either `do` (halt,
+    /// reduce, resume, kill, restore) or `limits` (keys of [risk])
+    #[arg(long, value_name = "FILE", long_help = CONTROLS_HELP)]
+    controls: Option<PathBuf>,
     /// Follow the journal of an earlier session of the same captures: reports, orders to the system, other limits and skipped
     /// ticks come from it, and every order must be the one it holds
     #[arg(long, value_name = "PATH")]
@@ -137,6 +159,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         record: arguments.record.clone(),
         resyncs: Vec::new(),
         by_hand: Vec::new(),
+        controls: arguments.controls.clone(),
         over: over(arguments),
         journal: arguments.journal.clone(),
         cold_delay: None,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use chronos_research::ledger::Ledger;
 use chronos_research::ticks::read_ticks;
 use chronos_session::format::{count, decimal};
+use chronos_session::model::ModelDirectory;
 use chronos_training::fit::Event;
 use chronos_training::ticks::{TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, train_ticks};
 use clap::Args;
@@ -83,9 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bail!("a cost of {} bps: it is finite, 0 or more", arguments.cost);
     }
     let out = arguments.out.as_deref().context("--out names the folder of the model to be")?;
-    if out.join("model.onnx").exists() {
-        bail!("model folder {} holds a model already; name another, or remove it", out.display());
-    }
+    ModelDirectory::refuse_taken(out)?;
     let config = config(arguments)?;
     let horizon_ns = config.horizon_ns().context("a horizon such as 1s")?;
     let data = with_capture_bar("lines", |progress| read_ticks(&arguments.data, horizon_ns, &config.session, progress))?;

@@ -223,6 +223,20 @@ fn a_misspelt_key_is_refused_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
+fn controls_are_done_and_a_file_that_makes_no_sense_is_refused() {
+    let fixture = Fixture::get();
+    let (controls, capture) = (fixture.path("controls.toml"), text(&fixture.path("capture")));
+    let replayed = ["replay", &capture, "--model", "none", "--json", "--controls", &text(&controls)];
+    std::fs::write(&controls, "[[control]]\nat = 200\ndo = \"halt\"\n").unwrap();
+    let report: Value = serde_json::from_str(&succeeds(&replayed)).unwrap();
+    assert_eq!((&report["trading_state"], report["orders"].as_u64()), (&Value::from("halted"), Some(0)));
+    std::fs::write(&controls, "[[control]]\nat = 200\ndo = \"hold\"\n").unwrap();
+    is_refused(&replayed, &["controls.toml", "line 1", "`do` is `hold`", "`halt`"]);
+    std::fs::write(&controls, "[[control]]\nat = 200\ndo = \"kill\"\nsymbol = \"BTCUSD\"\n").unwrap();
+    is_refused(&replayed, &["controls.toml", "line 1", "did you mean `BTCUSDT`?"]);
+}
+
+#[test]
 fn a_model_is_made_replayed_and_refused_where_its_features_are_unknown() {
     let fixture = Fixture::get();
     let model = fixture.path("model");

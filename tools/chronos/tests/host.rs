@@ -1,5 +1,7 @@
 //! What a user asks of the host: the doctor, and hot threads that make no system call.
 
+use chronos_session::html::plot::GRID;
+use chronos_tests::page::check_page;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,11 +22,11 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", errors(output)))
 }
 
-/// A generated capture, plain, in a folder of its own.
+/// A generated capture, plain, in a folder of its own; without a model orders come of it.
 fn capture() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("capture");
-    let made = chronos(&["exchange", "generate", "--seconds", "10", "--out", &path.display().to_string()]);
+    let made = chronos(&["exchange", "generate", "--seed", "3", "--seconds", "16", "--out", &path.display().to_string()]);
     assert!(made.status.success(), "{}", errors(&made));
     (folder, path)
 }
@@ -47,6 +49,16 @@ fn the_doctor_measures_and_says_what_to_do() {
     assert!(
         findings.len() > 25 && findings.iter().all(|finding| finding["section"].is_string() && finding["observed"].is_string())
     );
+    let bins = diagnosis["jitter"]["histogram"].as_array().unwrap();
+    let total = |bins: &[Value]| bins.iter().map(|bin| bin["count"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(Some(total(bins)), diagnosis["jitter"]["gaps"][0]["count"].as_u64(), "every gap of 1 us and more is in a bin");
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("doctor.html");
+    let output = chronos(&["doctor", "--seconds", "0.05", "--html", &page.display().to_string()]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("page: "), "{}", errors(&output));
+    let page = std::fs::read_to_string(page).unwrap();
+    check_page(&page, GRID);
+    assert!(page.contains("Gaps by length") && page.contains("isolated core") && page.contains("Section of tuning.md"));
     let tables = chronos(&["doctor", "--seconds", "0"]);
     let told = String::from_utf8(tables.stdout).unwrap();
     assert!(told.contains("isolated core") && told.contains("score"), "{told}");
@@ -102,27 +114,60 @@ fn hot_calls(trace: &str, thread: &str) -> Option<Vec<String>> {
 
 /// What opens, maps and gives back a file.
 const FILE_CALLS: [&str; 8] = ["openat", "read", "lseek", "statx", "mmap", "munmap", "close", "fcntl"];
+/// What takes from a socket, gives to one, and waits for one where threads share a core.
+const SOCKET_CALLS: [&str; 3] = ["recvmsg", "sendto", "epoll_wait"];
+
+/// The report of a replay that spins, and the system calls of its hot thread; `None` where nothing can be traced here.
+fn traced(path: &Path, options: &[&str]) -> Option<(Value, Vec<String>)> {
+    let trace = path.with_extension("trace");
+    let run = Command::new("strace")
+        .args(["-f", "-qq", "-o", &trace.display().to_string()])
+        .arg(CHRONOS)
+        .args([&["replay", &path.display().to_string(), "--waiting", "spin", "--json"], options].concat())
+        .output();
+    match run {
+        Ok(output) if output.status.success() => {
+            let text = std::fs::read_to_string(&trace).unwrap();
+            let thread = text.split_whitespace().next().unwrap().to_owned();
+            Some((json(&output), hot_calls(&text, &thread).expect("two markers")))
+        }
+        Ok(output) => {
+            println!("skipped: strace cannot trace here: {}", errors(&output));
+            None
+        }
+        Err(error) => {
+            println!("skipped: there is no strace: {error}");
+            None
+        }
+    }
+}
 
 #[test]
 fn a_hot_thread_makes_no_system_call() {
     let (folder, path) = capture();
-    let trace = folder.path().join("trace");
-    let run = Command::new("strace")
-        .args(["-f", "-qq", "-o", &trace.display().to_string()])
-        .arg(CHRONOS)
-        .args(["replay", &path.display().to_string(), "--waiting", "spin", "--warm-up", "1000", "--json"])
-        .output();
-    let output = match run {
-        Ok(output) if output.status.success() => output,
-        Ok(output) => return println!("skipped: strace cannot trace here: {}", errors(&output)),
-        Err(error) => return println!("skipped: there is no strace: {error}"),
-    };
-    assert!(json(&output)["messages"].as_u64() > Some(1_000));
-    let text = std::fs::read_to_string(&trace).unwrap();
-    let thread = text.split_whitespace().next().unwrap().to_owned();
-    let calls = hot_calls(&text, &thread).expect("two markers");
-    // Its files are opened with the first message asked for and given back at their end; that is no part of the hot path.
-    let is_of_files = |call: &&String| FILE_CALLS.iter().any(|name| call.contains(name));
-    let of_files = calls.iter().take_while(is_of_files).count() + calls.iter().rev().take_while(is_of_files).count();
-    assert!(calls.iter().all(|call| is_of_files(&call)) && of_files >= calls.len(), "{} calls: {calls:#?}", calls.len());
+    let record = folder.path().join("record").display().to_string();
+    // With a model; and with orders, each journaled before it leaves.
+    for (options, orders_min) in [(&["--warm-up", "1000"][..], 0), (&["--model", "none", "--record", &record], 1)] {
+        let Some((report, calls)) = traced(&path, options) else { return };
+        assert!(report["messages"].as_u64() > Some(1_000) && report["orders"].as_u64() >= Some(orders_min), "{options:?}");
+        // Its files are opened with the first message asked for and given back at their end; that is no part of the hot path.
+        let is_of_files = |call: &&String| FILE_CALLS.iter().any(|name| call.contains(name));
+        let of_files = calls.iter().take_while(is_of_files).count() + calls.iter().rev().take_while(is_of_files).count();
+        assert!(calls.iter().all(|call| is_of_files(&call)) && of_files >= calls.len(), "{} calls: {calls:#?}", calls.len());
+    }
+}
+
+#[test]
+fn a_hot_thread_at_its_sockets_makes_no_other_system_call() {
+    let (folder, path) = capture();
+    let record = folder.path().join("record").display().to_string();
+    let options = ["--over", "udp", "--speed", "max", "--model", "none", "--record", &record];
+    let Some((report, calls)) = traced(&path, &options) else { return };
+    assert!(report["wire"]["orders_sent"].as_u64() > Some(0), "{report}");
+    // From the first look at the socket to the last; before them sockets are opened, and after them closed.
+    let is_look = |call: &String| call.contains("recvmsg");
+    let (first, last) = (calls.iter().position(is_look).unwrap(), calls.iter().rposition(is_look).unwrap());
+    let is_of_sockets = |call: &&String| SOCKET_CALLS.iter().any(|name| call.contains(name));
+    let others: Vec<&String> = calls[first..last].iter().filter(|call| !is_of_sockets(call)).collect();
+    assert!(last - first > 1_000 && others.is_empty(), "{others:#?}");
 }

@@ -71,6 +71,7 @@ pub struct RoundingReport {
 /// # Errors
 /// [`SessionError`], with the place and the remedy.
 pub fn round_to_bfloat16(options: &RoundingOptions, progress: &mut dyn FnMut(Progress)) -> Result<RoundingReport, SessionError> {
+    ModelDirectory::refuse_taken(&options.out)?;
     let model = ModelDirectory::open(&options.model)?;
     let weights = model.weights()?;
     let rounded: Vec<StepWeights> = weights.iter().map(StepWeights::rounded_to_bfloat16).collect();
@@ -164,5 +165,32 @@ impl Crossing for Comparison {
             if signal.abs() >= self.entry_threshold { signal.signum() as i8 } else { 0 }
         };
         self.decisions_changed += u64::from(bet(whole) != bet(rounded));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chronos_inference::StepSpec;
+    use chronos_market::features::registry;
+
+    #[test]
+    fn a_folder_that_is_taken_is_refused_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        let spec = StepSpec { d_model: 16, layers: 1, head_hidden: 16, ..StepSpec::standard(registry().len()) };
+        ModelDirectory::create(&model, &StepWeights::untrained(&spec, 3), "small").unwrap();
+        let options = RoundingOptions {
+            model: model.clone(),
+            paths: vec![folder.path().join("no-such-capture")],
+            config: Config::default(),
+            limit: None,
+            out: model,
+            difference_max: 1.0,
+        };
+        let refusal = |options: &RoundingOptions| round_to_bfloat16(options, &mut |_| {}).unwrap_err().to_string();
+        assert!(refusal(&options).contains("holds a model already"), "{}", refusal(&options));
+        let elsewhere = RoundingOptions { out: folder.path().join("other"), ..options };
+        assert!(refusal(&elsewhere).contains("no-such-capture"), "{}", refusal(&elsewhere));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`config`] reads and checks the configuration, [`model`] and [`meta`] the model directories, [`capture`] opens the files and puts them in order,
 //! [`assembly`] makes the hot and the cold path, [`replay()`] runs them (over sockets with [`wire`]), and the [`report::Report`]
-//! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`journal`] says what a journal begins with and which
+//! says what happened, as JSON or, with the [`series`], as a page of [`html`]. [`controls`] are what somebody does to it by hand. [`journal`] says what a journal begins with and which
 //! replay may follow it, [`order`] replays up to one order, to explain it; [`mod@bfloat16`] measures what rounding a model's weights does. [`mod@inspect`] tells what captures hold without running
 //! anything, and the [`doctor`] looks at the host.
 
@@ -10,6 +10,7 @@ pub mod assembly;
 pub mod bfloat16;
 pub mod capture;
 pub mod config;
+pub mod controls;
 pub mod doctor;
 mod evidence;
 pub mod export;
@@ -27,4 +28,4 @@ pub mod series;
 mod warm_up;
 pub mod wire;
 
-pub use replay::{DoneByHand, Progress, ReplayOptions, Replayed, Resync, SessionError, replay};
+pub use replay::{Progress, ReplayOptions, Replayed, Resync, SessionError, replay};

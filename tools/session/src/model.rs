@@ -259,6 +259,14 @@ impl ModelDirectory {
         Ok(ModelDirectory { folder: folder.to_owned(), manifest })
     }
 
+    /// Refuses a folder that [`ModelDirectory::write`] would refuse for what it holds: to be asked before the work of making a model.
+    ///
+    /// # Errors
+    /// [`ModelError::Exists`] where the folder holds a model already.
+    pub fn refuse_taken(folder: &Path) -> Result<(), ModelError> {
+        refuse_taken(folder, MODEL_FILE)
+    }
+
     /// Opens a model directory and checks it against the registry and its own hashes.
     ///
     /// # Errors
@@ -468,7 +476,11 @@ fn check(manifest: &Manifest) -> Result<(), String> {
 
 /// Makes a folder for a model file of this name and its manifest.
 pub(crate) fn create_folder(folder: &Path, model_file: &str) -> Result<(), ModelError> {
-    std::fs::create_dir_all(folder).map_err(|source| ModelError::Io { path: folder.to_owned(), source, remedy: "" })?;
+    refuse_taken(folder, model_file)?;
+    std::fs::create_dir_all(folder).map_err(|source| ModelError::Io { path: folder.to_owned(), source, remedy: "" })
+}
+
+fn refuse_taken(folder: &Path, model_file: &str) -> Result<(), ModelError> {
     if folder.join(model_file).exists() || folder.join(MANIFEST_FILE).exists() {
         return Err(ModelError::Exists { path: folder.to_owned() });
     }

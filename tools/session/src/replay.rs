@@ -3,6 +3,7 @@
 use crate::assembly::{Assembly, AssemblyOptions, ReplayFused, ReplayStrategy, ReplayTrade, ReplayVenue, assemble};
 use crate::capture::{Broken, Capture, CaptureError, CaptureReader, Place, Reason, Received, TickSource};
 use crate::config::{Config, ConfigError};
+use crate::controls::{ControlsError, DoneByHand, Schedule, read_controls};
 use crate::html::{LatencyCurve, latency_curves};
 use crate::journal::{Beginning, FollowError, SessionInput};
 use crate::meta::MetaDirectory;
@@ -19,13 +20,14 @@ use chronos_exchange::VenueConfigError;
 use chronos_market::decode::{Feed, LinkType};
 use chronos_market::{BookState, Contract, Instrument, InstrumentId, PRICE_SCALE, Regime, Timestamp};
 use chronos_pipeline::gateway::WiredVenue;
-use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery};
+use chronos_pipeline::journal::{AppendError, Difference, JournalError, Recovery, overruns};
 use chronos_pipeline::risk::TradingState;
 use chronos_pipeline::topology::{
-    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Source, Split, SplitError, TradeError, Waiting, available_cores,
-    lock_memory,
+    BackPressure, ByHand, Fused, HostError, Ingest, IngestError, Overrun, Source, Split, SplitError, TradeError, Waiting,
+    available_cores, lock_memory,
 };
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -44,8 +46,10 @@ pub struct ReplayOptions {
     pub record: Option<PathBuf>,
     /// Books to drop on the way, each to start over from its next snapshot. Over sockets none is.
     pub resyncs: Vec<Resync>,
-    /// Things done by hand on the way, unless it goes over sockets. A replay that follows a journal does those of the journal instead.
+    /// Things done by hand on the way, in order. A replay that follows a journal does those of the journal instead.
     pub by_hand: Vec<DoneByHand>,
+    /// A file of things done by hand, in place of `by_hand`.
+    pub controls: Option<PathBuf>,
     /// Play the capture through sockets on loopback.
     pub over: Option<WireOptions>,
     /// Follow this journal of an earlier session: reports are the journal's, and so must be the orders.
@@ -61,15 +65,6 @@ pub struct Resync {
     pub after_lines: u64,
     /// Index of the instrument in the report.
     pub instrument: InstrumentId,
-}
-
-/// Control input: something done by hand, as an order to the system or other limits.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct DoneByHand {
-    /// After so many lines, at the time of the last of them.
-    pub after_lines: u64,
-    /// What is done.
-    pub what: ByHand,
 }
 
 /// What a replay gives.
@@ -106,6 +101,9 @@ pub enum SessionError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// What was to be done by hand.
+    #[error(transparent)]
+    Controls(#[from] ControlsError),
     /// The captures.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -185,7 +183,15 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         }
     }
     let mut capture = Capture::open(&options.paths, config)?;
+    let mut schedule = Schedule::new(match (&options.controls, &options.journal) {
+        (Some(path), Some(_)) => return Err(ControlsError::Following { path: path.clone() }.into()),
+        (Some(path), None) => read_controls(path, config, &capture.instruments)?,
+        (None, Some(_)) => Vec::new(),
+        (None, None) => options.by_hand.clone(),
+    });
     let followed = options.journal.as_deref().map(|path| Recovery::open(path).map(|recovery| (recovery, path))).transpose()?;
+    let lost = followed.as_ref().map(|(recovery, _)| overruns(recovery)).transpose()?;
+    let mut lost = lost.unwrap_or_default().into_iter().peekable();
     let limit = match &followed {
         Some((recovery, _)) => options.limit.or(Beginning::read(recovery)?.and_then(|then| then.start.limit)),
         None => options.limit,
@@ -254,13 +260,18 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
         (Some(over), Driver::Fused(fused)) => {
             let instruments = capture.instruments.clone();
             let limit = limit.unwrap_or(u64::MAX);
-            let run = play_over(over, capture, limit, fused, &instruments, &mut counted, &mut quarantine, progress)?;
+            let run = play_over(over, capture, limit, fused, &instruments, &mut counted, &mut quarantine, &mut schedule, progress)?;
             capture = run.0;
             Some(run.1)
         }
         (_, driver) => {
-            let mut replaying = Replaying { driver, counted: &mut counted, quarantine: &mut quarantine, options };
-            (counted.lines, _) = capture.read(limit, progress, &mut replaying);
+            let (counted, quarantine, schedule) = (&mut counted, &mut quarantine, &mut schedule);
+            let resyncs = &options.resyncs;
+            let mut replaying = Replaying { driver, counted, quarantine, schedule, lost: &mut lost, resyncs };
+            let (lines, _) = capture.read(limit, progress, &mut replaying);
+            replaying.have_lost();
+            replaying.do_by_hand(lines, Timestamp::MIN);
+            replaying.counted.lines = lines;
             None
         }
     };
@@ -268,6 +279,15 @@ pub fn replay(options: &ReplayOptions, progress: &mut dyn FnMut(Progress)) -> Re
     let (ingest, mut trade) = driver.finish()?;
     let wall_s = started.elapsed().as_secs_f64();
     drop(hot);
+    if schedule.left() > 0 {
+        notices.push(format!("{} of what was to be done by hand was not: the captures end before", schedule.left()));
+    }
+    let missing = wire.as_ref().map_or(0, |wire| wire.missing);
+    if missing > 0 && options.record.is_some() {
+        notices.push(format!(
+            "{missing} messages did not arrive, and a replay of the captures has them: it may differ from the journal of this session"
+        ));
+    }
     counted.malformed += ingest.end_errors().len() as u64;
     notices.extend(ingest.end_errors().iter().map(|(_, error)| format!("what a feed still held at the end: {error}")));
     if let Some(messages) = config.cold_start() {
@@ -327,10 +347,11 @@ fn play_over(
     instruments: &[Instrument],
     counted: &mut Counted,
     quarantine: &mut rtrb::Producer<u8>,
+    schedule: &mut Schedule,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Capture, WireReport), WireError> {
     let waiting = Waiting::for_threads(wire::BUSY_THREADS);
-    let mut session = wire::Session { fused, instruments, counted, quarantine, progress, waiting };
+    let mut session = wire::Session { fused, instruments, counted, quarantine, schedule, progress, waiting };
     let run = wire::drive(capture, over, limit, &mut session)?;
     counted.lines = run.lines;
     counted.note_unsent(run.malformed, run.told);
@@ -388,11 +409,30 @@ impl Driver {
         }
     }
 
-    /// Now, which is between two messages.
-    fn by_hand(&mut self, what: &ByHand) {
+    /// As the session whose journal is followed. A source that there is not here was none there: captures and settings are the same.
+    #[cold]
+    fn on_overrun(&mut self, overrun: &Overrun) {
+        let _ = match self {
+            Driver::Fused(fused) => fused.on_overrun(overrun.source.into(), overrun.recv),
+            Driver::Split(split) => split.on_overrun(overrun.source.into(), overrun.recv),
+        };
+    }
+
+    /// Messages taken so far.
+    #[inline]
+    fn messages(&self) -> u64 {
         match self {
-            Driver::Fused(fused) => fused.by_hand(fused.ingest().now(), what),
-            Driver::Split(split) => split.by_hand(split.ingest().now(), what),
+            Driver::Fused(fused) => fused.ingest().counters().messages,
+            Driver::Split(split) => split.ingest().counters().messages,
+        }
+    }
+
+    /// Between two messages: at a time, or now.
+    #[cold]
+    fn by_hand(&mut self, time: Option<Timestamp>, what: &ByHand) {
+        match self {
+            Driver::Fused(fused) => fused.by_hand(later(fused.ingest(), time), what),
+            Driver::Split(split) => split.by_hand(later(split.ingest(), time), what),
         }
     }
 
@@ -420,29 +460,56 @@ impl Driver {
     }
 }
 
+/// A time, or the present one where that is later or there is none.
+pub(crate) fn later(ingest: &Ingest, time: Option<Timestamp>) -> Timestamp {
+    time.map_or(ingest.now(), |time| time.max(ingest.now()))
+}
+
 /// What a replay reads captures for.
 struct Replaying<'a> {
     driver: &'a mut Driver,
     counted: &'a mut Counted,
     quarantine: &'a mut rtrb::Producer<u8>,
-    options: &'a ReplayOptions,
+    schedule: &'a mut Schedule,
+    /// Where the session whose journal is followed lost messages.
+    lost: &'a mut Peekable<std::vec::IntoIter<Overrun>>,
+    resyncs: &'a [Resync],
+}
+
+impl Replaying<'_> {
+    /// Does what is due after so many lines, or before a message received at `recv`.
+    #[inline]
+    fn do_by_hand(&mut self, lines: u64, recv: Timestamp) {
+        while let Some((time, what)) = self.schedule.next_due(lines, recv) {
+            self.driver.by_hand(time, &what);
+        }
+    }
+
+    /// Drops the books that the session had to drop after as many messages.
+    #[inline]
+    fn have_lost(&mut self) {
+        while self.lost.peek().is_some_and(|overrun| overrun.messages <= self.driver.messages()) {
+            if let Some(overrun) = self.lost.next() {
+                self.driver.on_overrun(&overrun);
+            }
+        }
+    }
 }
 
 impl CaptureReader for Replaying<'_> {
     #[inline]
     fn is_done(&mut self, records: u64) -> bool {
-        for resync in self.options.resyncs.iter().filter(|resync| resync.after_lines == records) {
+        for resync in self.resyncs.iter().filter(|resync| resync.after_lines == records) {
             self.driver.resync(resync.instrument);
         }
-        let is_following = self.options.journal.is_some();
-        for done in self.options.by_hand.iter().filter(|done| !is_following && done.after_lines == records) {
-            self.driver.by_hand(&done.what);
-        }
+        self.do_by_hand(records, Timestamp::MIN);
         self.driver.has_stopped()
     }
 
     #[inline]
     fn take(&mut self, received: &Received<'_>) -> Result<(), Reason> {
+        self.have_lost();
+        self.do_by_hand(0, received.recv);
         if let Some(symbol) = received.symbol {
             self.driver.set_symbol(received.connection, symbol);
         }

@@ -63,6 +63,7 @@ pub use pcap::{INTERFACES_MAX, Packet, PcapReader, PcapStep};
 pub use sequence::ReorderWindow;
 pub use tardis_csv::TardisCsvDecoder;
 pub use tardis_line::{TardisLine, split_tardis_line};
+pub use time_text::iso_ns;
 
 use crate::event::Side;
 use crate::fixed::{FixedError, Price, Qty};

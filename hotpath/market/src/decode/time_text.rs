@@ -8,7 +8,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Nanoseconds of `2021-04-17T16:43:37.075687Z`, with up to nine decimals or none; `None` for anything else, and outside
 /// 1970 to 2261.
-pub(super) fn iso_ns(text: &str) -> Option<i64> {
+pub fn iso_ns(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| {
         bytes

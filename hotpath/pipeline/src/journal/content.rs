@@ -3,6 +3,7 @@
 use super::record::{Record, RecordKind};
 use crate::decision::{CONTROL_BYTES, Control, TimerId};
 use crate::risk::{CHANGE_BYTES_MAX, LimitChange, LimitsRecord, StateChange};
+use crate::topology::Overrun;
 use chronos_market::{
     COMMAND_BYTES, Contract, ExecutionReport, Instrument, InstrumentId, OrderCommand, OrderId, ParameterBlock, Price, Qty,
     REPORT_BYTES, Regime, SubmitError, Timestamp, read_canonical_command, read_canonical_report,
@@ -70,6 +71,15 @@ pub enum Content {
         /// As for a report.
         entry: u64,
     },
+    /// See [`DroppedRecord`].
+    Dropped(DroppedRecord),
+    /// Source u16, messages u64.
+    Overrun {
+        /// Number of the source whose messages were lost.
+        source: u16,
+        /// Messages that ingest had taken by then, of all sources.
+        messages: u64,
+    },
     /// Order u64, cancel u8, reason u8.
     Unsent {
         /// The order.
@@ -87,6 +97,23 @@ pub enum Content {
     Capture(CaptureFile),
     /// See [`SessionEnd`].
     SessionEnd(SessionEnd),
+}
+
+/// What the cold path was not told, because its ring was full: what u8 (0 sample, 1 window's end), number 8 bytes, instrument u16.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DroppedRecord {
+    /// The sample of a frame.
+    Sample {
+        /// `seq` of the frame.
+        seq: u64,
+        /// Its instrument.
+        instrument: InstrumentId,
+    },
+    /// The end of a window, of which no parameters came.
+    WindowEnd {
+        /// Number of the window.
+        window: i64,
+    },
 }
 
 /// Why a command did not leave.
@@ -189,6 +216,15 @@ impl Content {
             RecordKind::Control => {
                 Content::Control { control: Control::from_bytes(fields.array::<CONTROL_BYTES>()?)?, entry: fields.unsigned()? }
             }
+            RecordKind::Dropped => {
+                let (what, number, instrument) = (fields.byte()?, *fields.array()?, InstrumentId(fields.short()?));
+                Content::Dropped(match (what, instrument.0) {
+                    (0, _) => DroppedRecord::Sample { seq: u64::from_le_bytes(number), instrument },
+                    (1, 0) => DroppedRecord::WindowEnd { window: i64::from_le_bytes(number) },
+                    _ => return None,
+                })
+            }
+            RecordKind::Overrun => Content::Overrun { source: fields.short()?, messages: fields.unsigned()? },
             RecordKind::Unsent => Content::Unsent {
                 order: OrderId(fields.unsigned()?),
                 is_cancel: fields.byte()? == 1,
@@ -246,6 +282,21 @@ impl UnsentReason {
             UnsentReason::Submit(SubmitError::UnknownInstrument) => 2,
             UnsentReason::Submit(SubmitError::Disconnected) => 3,
         }
+    }
+}
+
+impl DroppedRecord {
+    /// Its payload.
+    pub(crate) fn to_bytes(self) -> [u8; 11] {
+        let (what, number, instrument) = match self {
+            DroppedRecord::Sample { seq, instrument } => (0, seq.to_le_bytes(), instrument),
+            DroppedRecord::WindowEnd { window } => (1, window.to_le_bytes(), InstrumentId(0)),
+        };
+        let mut bytes = [0; 11];
+        bytes[0] = what;
+        bytes[1..9].copy_from_slice(&number);
+        bytes[9..].copy_from_slice(&instrument.0.to_le_bytes());
+        bytes
     }
 }
 
@@ -343,6 +394,14 @@ pub(crate) fn skip_bytes(seq: u64, instrument: InstrumentId) -> [u8; 10] {
     let mut bytes = [0; 10];
     bytes[..8].copy_from_slice(&seq.to_le_bytes());
     bytes[8..].copy_from_slice(&instrument.0.to_le_bytes());
+    bytes
+}
+
+/// The payload of [`Content::Overrun`].
+pub(crate) fn overrun_bytes(overrun: &Overrun) -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes[..2].copy_from_slice(&overrun.source.to_le_bytes());
+    bytes[2..].copy_from_slice(&overrun.messages.to_le_bytes());
     bytes
 }
 
@@ -478,6 +537,16 @@ mod tests {
 
         let skip = Content::Skip { seq: 8, instrument: InstrumentId(2) };
         assert_eq!(read(RecordKind::Skip, &skip_bytes(8, InstrumentId(2))), Some(skip));
+        for dropped in [
+            DroppedRecord::Sample { seq: 9, instrument: InstrumentId(0) },
+            DroppedRecord::Sample { seq: u64::MAX, instrument: InstrumentId(300) },
+            DroppedRecord::WindowEnd { window: -7 },
+        ] {
+            assert_eq!(read(RecordKind::Dropped, &dropped.to_bytes()), Some(Content::Dropped(dropped)));
+        }
+        let overrun = Overrun { recv: Timestamp(5), source: 3, messages: 1 << 40 };
+        let told = Content::Overrun { source: 3, messages: 1 << 40 };
+        assert_eq!(read(RecordKind::Overrun, &overrun_bytes(&overrun)), Some(told));
         let kill = Control::Kill(Scope::Instrument(InstrumentId(300)));
         assert_eq!(read(RecordKind::Control, &control_bytes(kill, 6)), Some(Content::Control { control: kill, entry: 6 }));
         let change = StateChange {

@@ -60,6 +60,11 @@ pub enum JournalError {
         /// The kind.
         kind: u8,
     },
+    /// A change of limits that are not those in force there.
+    OtherLimits {
+        /// `seq` of its record.
+        seq: u64,
+    },
     /// The system gave no thread for the disk's part.
     Thread(io::Error),
     /// That thread ended without a word.
@@ -83,6 +88,11 @@ impl fmt::Display for JournalError {
                 f,
                 "journal {}, byte {offset}: a record of kind {kind}, which this build does not know; read it with the build that wrote it",
                 path.display()
+            ),
+            JournalError::OtherLimits { seq } => write!(
+                f,
+                "journal, record {seq}: limits change there from others than those of this configuration; use the configuration that \
+                 the session began with"
             ),
             JournalError::Thread(source) => write!(f, "journal: cannot start its thread: {source}"),
             JournalError::Panicked => f.write_str("journal: its thread ended unexpectedly; this is a defect"),

@@ -2,17 +2,18 @@
 //! what the replay makes of it must be what the journal holds.
 
 use super::JournalError;
-use super::content::Content;
+use super::content::{Content, DroppedRecord};
 use super::record::{Record, RecordKind};
 use super::recovery::{JournalReader, Recovery};
 use crate::decision::Control;
 use crate::risk::{LimitChange, Origin};
+use crate::topology::Overrun;
 use chronos_market::{Frame, Timestamp, Window};
 use std::collections::VecDeque;
 use std::fmt;
 
 /// A journal being followed. Records that the trade group makes by itself (orders, timers, states) are compared one by one; those
-/// that came from outside (reports, what was done by hand, skipped frames, when parameters took effect) are told when it is their
+/// that came from outside (reports, what was done by hand, skipped frames, what the cold path was not told, when parameters took effect) are told when it is their
 /// turn, which is where every record before them was made and as much was taken in as then.
 #[derive(Debug)]
 pub struct JournalFollower {
@@ -63,6 +64,21 @@ pub(crate) enum Comparison {
 pub(crate) enum JournaledHand {
     Control(Control),
     Limits(Vec<LimitChange>),
+}
+
+/// Where messages of a session were lost before they came to ingest, in order. Its captures do not tell, so whoever follows its journal has
+/// the same said to the driver (`on_overrun`) when ingest has taken as many messages.
+///
+/// # Errors
+/// [`JournalError::Io`] where a segment cannot be read any more.
+pub fn overruns(journal: &Recovery) -> Result<Vec<Overrun>, JournalError> {
+    let (mut reader, mut overruns) = (journal.reader(), Vec::new());
+    while let Some(record) = reader.next()? {
+        if let Some(Content::Overrun { source, messages }) = Content::of(&record) {
+            overruns.push(Overrun { recv: Timestamp(record.recv_ns), source, messages });
+        }
+    }
+    Ok(overruns)
 }
 
 impl OwnedRecord {
@@ -167,6 +183,12 @@ impl JournalFollower {
     pub(crate) fn skips(&self, frame: &Frame) -> bool {
         let Some(next) = self.next.as_ref().filter(|next| next.kind == RecordKind::Skip) else { return false };
         Content::of(&next.as_record()) == Some(Content::Skip { seq: frame.seq, instrument: frame.instrument })
+    }
+
+    /// Whether the cold path is not to be told this.
+    pub(crate) fn drops(&self, record: DroppedRecord) -> bool {
+        let Some(next) = self.next.as_ref().filter(|next| next.kind == RecordKind::Dropped) else { return false };
+        Content::of(&next.as_record()) == Some(Content::Dropped(record))
     }
 
     /// Compares a record that the replay makes with the journal's next one.

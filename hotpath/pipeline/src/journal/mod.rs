@@ -26,11 +26,12 @@
 //! begins with that of the segment's header, and its `seq` is the next. So none of these is taken for a record: a page of another
 //! session or segment, zeros in the middle, half a page, a record twice or out of order.
 //!
-//! **Restarting.** [`restore`] gives positions, open orders and what holds trading as of the last whole record.
+//! **Restarting.** [`restore`] gives positions, open orders, limits and what holds trading as of the last whole record, and what to do by
+//! hand so that a session that goes on from there has the same limits and is held by the same.
 //!
 //! **Following.** A [`JournalFollower`] leads a replay of the session's captures along its journal, with a [`JournaledVenue`] in the
-//! venue's place: reports, what was done by hand and skips happen again where they did, and every record the replay makes must equal
-//! the journal's.
+//! venue's place: reports, what was done by hand, skips and what the cold path was not told happen again where they did, and every record the replay makes must equal
+//! the journal's. Messages that were lost before ingest are no part of the captures: [`overruns`] tells where, for the driver.
 
 pub(crate) mod content;
 mod error;
@@ -43,10 +44,10 @@ mod segment;
 mod venue;
 mod writer;
 
-pub use content::{CaptureFile, Content, JournaledInstrument, SessionEnd, SessionStart, UnsentReason};
+pub use content::{CaptureFile, Content, DroppedRecord, JournaledInstrument, SessionEnd, SessionStart, UnsentReason};
 pub use error::{AppendError, JournalError};
 pub(crate) use follower::{Comparison, JournaledHand};
-pub use follower::{Difference, JournalFollower, OwnedRecord};
+pub use follower::{Difference, JournalFollower, OwnedRecord, overruns};
 pub use keeper::JournalSummary;
 pub use record::{PAYLOAD_MAX, Record, RecordError, RecordKind, read_record, record_bytes, write_record};
 pub use recovery::{Damage, DamageReason, JournalReader, Recovery};

@@ -49,11 +49,15 @@ pub enum RecordKind {
     Limits = 16,
     /// Somebody gave an order to the system.
     Control = 17,
+    /// The cold path was not told something that parameters are made from.
+    Dropped = 18,
+    /// Messages were lost before they came to ingest, for want of room.
+    Overrun = 19,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 13] = [
+    pub const ALL: [RecordKind; 15] = [
         RecordKind::Order,
         RecordKind::Report,
         RecordKind::Parameters,
@@ -67,6 +71,8 @@ impl RecordKind {
         RecordKind::SessionEnd,
         RecordKind::Limits,
         RecordKind::Control,
+        RecordKind::Dropped,
+        RecordKind::Overrun,
     ];
 
     /// The name used in listings.
@@ -85,6 +91,8 @@ impl RecordKind {
             RecordKind::SessionEnd => "session_end",
             RecordKind::Limits => "limits",
             RecordKind::Control => "control",
+            RecordKind::Dropped => "dropped",
+            RecordKind::Overrun => "overrun",
         }
     }
 

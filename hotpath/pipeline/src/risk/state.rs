@@ -25,7 +25,7 @@ const HALTING: FailedChecks = FailedChecks::of(RiskCheck::KillSwitch)
 impl TradingState {
     /// The state that a set of latches makes.
     #[inline]
-    pub(super) fn of_latches(latches: FailedChecks) -> TradingState {
+    pub(crate) fn of_latches(latches: FailedChecks) -> TradingState {
         if !latches.and(HALTING).is_empty() {
             TradingState::Halted
         } else if !latches.is_empty() {

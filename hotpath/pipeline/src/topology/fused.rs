@@ -1,6 +1,6 @@
 //! Both groups on the calling thread, each message to completion: the default.
 
-use super::{ByHand, Crossing, Ingest, IngestError, Observer, Trade, TradeError};
+use super::{ByHand, Crossing, Ingest, IngestError, Observer, Overrun, Trade, TradeError};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
@@ -137,5 +137,10 @@ impl<S: Strategy, V: Venue, O: Observer> Crossing for Inline<'_, S, V, O> {
     #[inline]
     fn frame(&mut self, frame: &Frame, started: Started) {
         self.trade.on_frame(frame, started);
+    }
+
+    #[cold]
+    fn overrun(&mut self, overrun: &Overrun) {
+        self.trade.on_overrun(overrun);
     }
 }

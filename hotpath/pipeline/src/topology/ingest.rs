@@ -1,6 +1,6 @@
 //! The first group: from bytes to books, features and decision ticks.
 
-use super::Crossing;
+use super::{Crossing, Overrun};
 use crate::latency::{Latencies, Stage};
 use crate::stopwatch::{Started, Stopwatch};
 use chronos_market::book::{
@@ -86,6 +86,8 @@ impl std::error::Error for IngestError {}
 /// Counts of the ingest group.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct IngestCounters {
+    /// Messages handed in, those of no effect among them.
+    pub messages: u64,
     /// Trades.
     pub trades: u64,
     /// Quotes.
@@ -235,6 +237,7 @@ impl Ingest {
     #[inline]
     pub fn on_message(&mut self, source: usize, raw: &[u8], out: &mut impl Crossing) -> Result<(), IngestError> {
         let started = self.state.stopwatch.start();
+        self.state.counters.messages += 1;
         let Some(decoder) = self.decoders.get_mut(source) else { return Err(IngestError::UnknownSource) };
         let mut sink = Sink { state: &mut self.state, source, started, out, result: Ok(None) };
         let now = sink.state.now;
@@ -265,6 +268,9 @@ impl Ingest {
         let state = &mut self.state;
         let instruments = state.sources.get(source).ok_or(IngestError::UnknownSource)?.instruments.len();
         state.counters.overruns += 1;
+        // A session has far fewer sources.
+        let number = u16::try_from(source).unwrap_or(u16::MAX);
+        out.overrun(&Overrun { recv: state.now, source: number, messages: state.counters.messages });
         for place in 0..instruments {
             state.drop_book(state.sources[source].instruments[place], StaleReason::Overrun, out);
         }

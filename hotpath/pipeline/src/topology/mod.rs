@@ -27,7 +27,7 @@ pub use waiting::{SLEEP_US_MAX, SLEEP_US_MIN, SPINS, Waiting, YIELDS};
 use crate::decision::Control;
 use crate::risk::RiskLimits;
 use crate::stopwatch::Started;
-use chronos_market::{Frame, MarketEvent};
+use chronos_market::{Frame, MarketEvent, Timestamp};
 
 /// What somebody does to the system, by hand. It is journaled, and done again where a replay follows the journal.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -45,4 +45,20 @@ pub trait Crossing {
     fn event(&mut self, event: &MarketEvent);
     /// A decision tick, after every event up to `frame.seq`. `started` is when the message (or timer) that fired it began.
     fn frame(&mut self, frame: &Frame, started: Started);
+    /// Messages of a source were lost before they came to ingest; its books are dropped by the events that follow.
+    #[cold]
+    fn overrun(&mut self, overrun: &Overrun) {
+        let _ = overrun;
+    }
+}
+
+/// Messages that were lost before they came to ingest, for want of room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun {
+    /// Logical time.
+    pub recv: Timestamp,
+    /// Number of the source.
+    pub source: u16,
+    /// Messages that ingest had taken by then, of all sources.
+    pub messages: u64,
 }

@@ -2,12 +2,12 @@
 //!
 //! Events and frames travel in two rings. A frame belongs after the event it names (`frame.seq`) and before the next one; it is
 //! pushed in that order, so whoever sees an event beyond it also sees the frame. Both rings are lossless: a full one makes the
-//! ingest side wait. What is done by hand has a ring of its own and says after which event and how many frames it comes, so its place is
-//! the one it was given in. Where the session is live, the trade side skips a frame when it comes to its place and a newer one of the same
+//! ingest side wait. What is done by hand, and what was lost before ingest, has a ring of its own and says after which event and how many
+//! frames it comes, so its place is the one it was given in. Where the session is live, the trade side skips a frame when it comes to its place and a newer one of the same
 //! instrument is in the ring already ([`BackPressure`]); so a skip has a place in the order of things, like all else.
 
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ByHand, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Trade, Waiting};
+use super::{BackPressure, ByHand, Crossing, HostError, HotThread, Ingest, IngestError, Observer, Overrun, Trade, Waiting};
 use crate::decision::Strategy;
 use crate::stopwatch::Started;
 use chronos_market::{Frame, InstrumentId, MarketEvent, Timestamp, Venue};
@@ -20,8 +20,8 @@ use std::thread::JoinHandle;
 const EVENTS_MAX: usize = 65_536;
 /// Frames in flight.
 const FRAMES_MAX: usize = 1_024;
-/// Things done by hand in flight.
-const BY_HAND_MAX: usize = 8;
+/// Things done by hand, and overruns, in flight.
+const PLACED_MAX: usize = 8;
 
 /// The trade thread is gone.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub struct Split<S, V, O> {
 struct Rings {
     events: rtrb::Producer<MarketEvent>,
     frames: rtrb::Producer<(Frame, Started)>,
-    by_hand: rtrb::Producer<Placed>,
+    placed: rtrb::Producer<Placed>,
     /// `seq` of the last event pushed.
     last_seq: u64,
     /// Frames pushed.
@@ -69,15 +69,22 @@ struct Rings {
 struct Inputs {
     events: rtrb::Consumer<MarketEvent>,
     frames: rtrb::Consumer<(Frame, Started)>,
-    by_hand: rtrb::Consumer<Placed>,
+    placed: rtrb::Consumer<Placed>,
 }
 
-/// What is done by hand, and its place: after the event with this `seq` and so many frames of the session, at `now`.
+/// What is neither event nor frame, and its place: after the event with this `seq` and so many frames of the session, at `now`.
 struct Placed {
     last_seq: u64,
     frames_pushed: u64,
     now: Timestamp,
-    what: ByHand,
+    what: What,
+}
+
+/// What is done by hand, or went wrong before ingest.
+#[expect(clippy::large_enum_variant, reason = "self-contained, as what is done by hand is")]
+enum What {
+    ByHand(ByHand),
+    Overrun(Overrun),
 }
 
 /// What the trade thread tells besides its result.
@@ -105,11 +112,11 @@ where
     ) -> Result<Split<S, V, O>, SplitError> {
         let (mut events, events_in) = rtrb::RingBuffer::new(EVENTS_MAX);
         let (mut frames, frames_in) = rtrb::RingBuffer::new(FRAMES_MAX);
-        let (mut by_hand, by_hand_in) = rtrb::RingBuffer::new(BY_HAND_MAX);
+        let (mut placed, placed_in) = rtrb::RingBuffer::new(PLACED_MAX);
         touch_ring(&mut events);
         touch_ring(&mut frames);
-        touch_ring(&mut by_hand);
-        let inputs = Inputs { events: events_in, frames: frames_in, by_hand: by_hand_in };
+        touch_ring(&mut placed);
+        let inputs = Inputs { events: events_in, frames: frames_in, placed: placed_in };
         let shared = Arc::new(Shared { has_stopped: AtomicBool::new(false), end: AtomicI64::new(i64::MIN) });
         let theirs = Arc::clone(&shared);
         let (ready, is_ready) = mpsc::sync_channel(1);
@@ -128,7 +135,7 @@ where
         };
         let thread = std::thread::Builder::new().name("chronos-trade".into()).spawn(run).map_err(SplitError::Spawn)?;
         is_ready.recv().map_err(|_| SplitError::Panicked)?.map_err(SplitError::Host)?;
-        let rings = Rings { events, frames, by_hand, last_seq: 0, frames_pushed: 0, waiting };
+        let rings = Rings { events, frames, placed, last_seq: 0, frames_pushed: 0, waiting };
         Ok(Split { ingest, rings, shared, thread })
     }
 
@@ -166,8 +173,13 @@ where
     #[cold]
     pub fn by_hand(&mut self, now: Timestamp, what: &ByHand) {
         let now = self.ingest.advance(now, &mut self.rings);
-        let Rings { last_seq, frames_pushed, waiting, .. } = self.rings;
-        push(&mut self.rings.by_hand, Placed { last_seq, frames_pushed, now, what: *what }, waiting);
+        self.rings.place(now, What::ByHand(*what));
+    }
+
+    /// To be called while there is nothing to take, see [`Ingest::idle`]. The trade thread does its own [`Trade::idle`] where it spins.
+    #[inline]
+    pub fn idle(&mut self) {
+        self.ingest.idle();
     }
 
     /// The first group.
@@ -194,6 +206,14 @@ where
     }
 }
 
+impl Rings {
+    #[cold]
+    fn place(&mut self, now: Timestamp, what: What) {
+        let placed = Placed { last_seq: self.last_seq, frames_pushed: self.frames_pushed, now, what };
+        push(&mut self.placed, placed, self.waiting);
+    }
+}
+
 impl Crossing for Rings {
     #[inline]
     fn event(&mut self, event: &MarketEvent) {
@@ -205,6 +225,11 @@ impl Crossing for Rings {
     fn frame(&mut self, frame: &Frame, started: Started) {
         self.frames_pushed += 1;
         push(&mut self.frames, (*frame, started), self.waiting);
+    }
+
+    #[cold]
+    fn overrun(&mut self, overrun: &Overrun) {
+        self.place(overrun.recv, What::Overrun(*overrun));
     }
 }
 
@@ -231,21 +256,24 @@ fn follow<S: Strategy, V: Venue, O: Observer>(
     waiting: Waiting,
 ) -> Trade<S, V, O> {
     let is_live = trade.back_pressure() == BackPressure::Live;
-    let Inputs { mut events, mut frames, mut by_hand } = inputs;
+    let Inputs { mut events, mut frames, mut placed } = inputs;
     let (mut last_seq, mut frames_taken) = (0, 0);
     let mut idle = 0u32;
     loop {
         // Read the ends before the rings: what was pushed before an end was dropped is then seen below.
-        let is_over = events.is_abandoned() && frames.is_abandoned() && by_hand.is_abandoned();
+        let is_over = events.is_abandoned() && frames.is_abandoned() && placed.is_abandoned();
         let next_event = events.peek().is_ok();
         // Seen after the event, so a frame that belongs before it is there.
         let frame_is_next = frames.peek().is_ok_and(|(frame, _)| frame.seq <= last_seq);
         // Seen after both, so what belongs before either is there; it is next when all that belongs before it was taken.
-        let hand_is_next = by_hand.peek().is_ok_and(|next| next.last_seq == last_seq && next.frames_pushed == frames_taken);
-        if hand_is_next {
-            if let Ok(next) = by_hand.pop() {
+        let placed_is_next = placed.peek().is_ok_and(|next| next.last_seq == last_seq && next.frames_pushed == frames_taken);
+        if placed_is_next {
+            if let Ok(next) = placed.pop() {
                 trade.advance(next.now);
-                trade.by_hand(&next.what);
+                match &next.what {
+                    What::ByHand(what) => trade.by_hand(what),
+                    What::Overrun(overrun) => trade.on_overrun(overrun),
+                }
             }
         } else if frame_is_next {
             frames_taken += 1;

@@ -2,14 +2,16 @@
 
 use super::cold_link::Sent;
 use super::hot_thread::touch_ring;
-use super::{BackPressure, ByHand, ColdLink};
+use super::{BackPressure, ByHand, ColdLink, Overrun};
 use crate::account::{Account, OpenOrder};
 use crate::decision::{Control, Input, Intent, OrderBuffer, OrderIntent, Strategy, TIMERS_MAX, TimerId};
 use crate::gateway::{OrderBytes, encode_order};
-use crate::journal::content::{control_bytes, limits_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes};
+use crate::journal::content::{
+    control_bytes, limits_bytes, overrun_bytes, parameters_bytes, report_bytes, skip_bytes, unsent_bytes,
+};
 use crate::journal::{
-    AppendError, Comparison, Difference, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand, RecordKind,
-    SessionEnd, UnsentReason,
+    AppendError, Comparison, Difference, DroppedRecord, Journal, JournalError, JournalFollower, JournalSummary, JournaledHand,
+    RecordKind, SessionEnd, UnsentReason,
 };
 use crate::latency::{Latencies, Stage};
 use crate::predictor::Predictor;
@@ -90,9 +92,9 @@ pub struct TradeCounters {
     pub frames_skipped: u64,
     /// Records for the cold path that found no room, and nothing depends on.
     pub telemetry_dropped: u64,
-    /// Samples that found no room: parameters were made without them, and a replay makes others.
+    /// Samples that found no room: parameters were made without them. Each is journaled.
     pub samples_dropped: u64,
-    /// Windows whose end found no room: no parameters came of them.
+    /// Windows whose end found no room: no parameters came of them. Each is journaled.
     pub windows_dropped: u64,
 }
 
@@ -167,6 +169,8 @@ pub struct Trade<S, V, O> {
     skipped_ns: Vec<i64>,
     deferred: Vec<MarketEvent>,
     observed: Option<(Frame, DecisionTelemetry)>,
+    /// Of the frame observed last, what the cold path has still to be told.
+    sample: Option<Sample>,
     out: OrderBuffer,
     reports: ReportBuffer,
     order_bytes: OrderBytes,
@@ -214,6 +218,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             skipped_ns: vec![0; instruments.len()],
             deferred: Vec::with_capacity(DEFERRED_MAX),
             observed: None,
+            sample: None,
             out: OrderBuffer::new(),
             reports: ReportBuffer::new(),
             order_bytes: OrderBytes::new(),
@@ -256,6 +261,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
             return;
         }
         self.flush();
+        self.send_sample();
         while self.error.is_none() {
             if self.take_journaled_hand(until) {
                 continue;
@@ -328,6 +334,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if self.observed.is_some() {
             self.observe();
         }
+        self.send_sample();
         self.risk.on_quote(self.now, frame.instrument, frame.bbo);
         self.account.set_mark(frame.instrument, mid_price(frame));
         if self.account.fills() > 0 {
@@ -376,6 +383,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         if self.observed.is_some() {
             self.observe();
         }
+        self.send_sample();
         self.counters.frames_skipped += 1;
         let skipped_ns = self.take_skipped_ns(frame);
         if let Some(ns) = self.skipped_ns.get_mut(frame.instrument.index()) {
@@ -416,6 +424,7 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
         self.flush();
+        self.send_sample();
     }
 
     /// Does what somebody wants done, between two events.
@@ -439,6 +448,13 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.note_changes();
         self.strategy.on_input(self.now, Input::Control(control), &self.account.view(), &mut self.out);
         self.route();
+    }
+
+    /// Is told that messages were lost before ingest: it is journaled, so that a replay has the same books dropped where this one had
+    /// ([`overruns`](crate::journal::overruns)).
+    #[cold]
+    pub fn on_overrun(&mut self, overrun: &Overrun) {
+        self.journal_record(RecordKind::Overrun, self.now.0, &overrun_bytes(overrun));
     }
 
     /// Replaces the limits, between two events; what changes is journaled with it, in as many records as that takes, each a change of
@@ -663,9 +679,8 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         let lag_ns = self.config.windows.lag_ns.clamp(0, self.config.windows.window_ns.saturating_mul(8));
         let window = Window { index, end, effective: end.plus_nanos(lag_ns) };
         // A replay has as many as it takes: it may be one of a session whose blocks were late.
-        if self.config.back_pressure == BackPressure::Live && self.ended_windows.len() == WINDOWS_MAX {
-            self.counters.windows_dropped += 1;
-        } else if self.send_cold(ColdRecord::WindowEnd(window)) {
+        let has_room = self.config.back_pressure == BackPressure::Lossless || self.ended_windows.len() < WINDOWS_MAX;
+        if self.send_for_parameters(ColdRecord::WindowEnd(window), DroppedRecord::WindowEnd { window: index }, has_room) {
             self.ended_windows.push_back(window);
         }
     }
@@ -889,27 +904,51 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         self.note_changes();
     }
 
-    /// `false` where the cold path will not see it.
+    /// Tells the cold path what nothing depends on.
     #[inline]
-    fn send_cold(&mut self, record: ColdRecord) -> bool {
-        let sent = self.cold.send(record, self.config.back_pressure);
-        match (sent, record) {
-            (Sent::Yes, _) => {}
-            (Sent::Lost, _) => self.stop(TradeError::ColdPathLost),
-            (Sent::Dropped, ColdRecord::WindowEnd(_)) => self.counters.windows_dropped += 1,
-            (Sent::Dropped, ColdRecord::Sample { .. }) => self.counters.samples_dropped += 1,
-            (Sent::Dropped, _) => self.counters.telemetry_dropped += 1,
+    fn send_cold(&mut self, record: ColdRecord) {
+        match self.cold.send(record, self.config.back_pressure) {
+            Sent::Yes => {}
+            Sent::Lost => self.stop(TradeError::ColdPathLost),
+            Sent::Dropped => self.counters.telemetry_dropped += 1,
         }
-        sent == Sent::Yes
     }
 
-    /// The sample for the regime, and the observer's turn.
+    /// Tells the cold path what parameters are made from; `false` where it will not see it. That is journaled, and a replay of the journal
+    /// does not tell it either. To be called at a place in the order of things that does not depend on when this thread is idle.
+    #[inline]
+    fn send_for_parameters(&mut self, record: ColdRecord, dropped: DroppedRecord, has_room: bool) -> bool {
+        let is_dropped = !has_room || self.follower.as_ref().is_some_and(|journal| journal.drops(dropped));
+        let sent = if is_dropped { Sent::Dropped } else { self.cold.send(record, self.config.back_pressure) };
+        match sent {
+            Sent::Yes => return true,
+            Sent::Lost => self.stop(TradeError::ColdPathLost),
+            Sent::Dropped => {
+                match dropped {
+                    DroppedRecord::Sample { .. } => self.counters.samples_dropped += 1,
+                    DroppedRecord::WindowEnd { .. } => self.counters.windows_dropped += 1,
+                }
+                self.journal_record(RecordKind::Dropped, self.now.0, &dropped.to_bytes());
+            }
+        }
+        false
+    }
+
+    /// The sample for the regime.
+    #[inline]
+    fn send_sample(&mut self) {
+        let Some(Sample { seq, recv, instrument, mid }) = self.sample.take() else { return };
+        self.open_window.get_or_insert(recv.0.div_euclid(self.config.windows.window_ns.max(1)));
+        let record = ColdRecord::Sample { recv, instrument, mid };
+        self.send_for_parameters(record, DroppedRecord::Sample { seq, instrument }, true);
+    }
+
+    /// The observer's turn.
     fn observe(&mut self) {
         let Some((frame, telemetry)) = self.observed.take() else { return };
         if frame.book == BookState::Synced && frame.bbo.is_two_sided() {
             let recv = Timestamp(frame.recv_ns);
-            self.open_window.get_or_insert(frame.recv_ns.div_euclid(self.config.windows.window_ns.max(1)));
-            self.send_cold(ColdRecord::Sample { recv, instrument: frame.instrument, mid: frame.bbo.mid() });
+            self.sample = Some(Sample { seq: frame.seq, recv, instrument: frame.instrument, mid: frame.bbo.mid() });
         }
         if self.config.is_recording {
             self.send_cold(ColdRecord::Decision(telemetry));
@@ -917,6 +956,15 @@ impl<S: Strategy, V: Venue, O: Observer> Trade<S, V, O> {
         let net_quote = if self.account.fills() > 0 { self.net_quote() } else { 0 };
         self.observer.frame(&frame, net_quote);
     }
+}
+
+/// What the regime is told from.
+struct Sample {
+    /// `seq` of its frame.
+    seq: u64,
+    recv: Timestamp,
+    instrument: InstrumentId,
+    mid: f64,
 }
 
 fn mid_price(frame: &Frame) -> Price {

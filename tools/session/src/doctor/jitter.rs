@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Gaps at least so long are counted, in microseconds.
 pub const GAPS_US: [u64; 5] = [1, 10, 50, 100, 1_000];
 
+/// Where the bins of the histogram begin, in microseconds; each ends where the next one begins, the last one nowhere.
+pub const GAP_BINS_US: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
 /// Gaps in a loop that does nothing but read the time-stamp counter.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Jitter {
@@ -19,6 +22,8 @@ pub struct Jitter {
     pub seconds: f64,
     /// Gaps at least as long as each of [`GAPS_US`].
     pub gaps: Vec<GapCount>,
+    /// Gaps by length: a bin for each of [`GAP_BINS_US`].
+    pub histogram: Vec<GapBin>,
     /// The longest, in nanoseconds.
     pub max_ns: u64,
     /// Time lost in gaps of a microsecond and more, as a part of all.
@@ -34,6 +39,15 @@ pub struct GapCount {
     pub count: u64,
     /// How many a second.
     pub per_second: f64,
+}
+
+/// Gaps of a bin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct GapBin {
+    /// Where the bin begins, in microseconds.
+    pub from_us: u64,
+    /// How many gaps.
+    pub count: u64,
 }
 
 /// Measures on a core for some time. The thread that does is a new one, so the caller keeps its cores.
@@ -67,7 +81,8 @@ fn spin(core: usize, duration: Duration) -> Jitter {
 
 #[derive(Default)]
 struct Gaps {
-    counts: [u64; GAPS_US.len()],
+    /// By bin.
+    counts: [u64; GAP_BINS_US.len()],
     max_ns: u64,
     lost_ns: u64,
 }
@@ -76,22 +91,24 @@ impl Gaps {
     #[inline]
     fn note(&mut self, gap_ns: u64) {
         self.max_ns = self.max_ns.max(gap_ns);
-        if gap_ns < 1_000 * GAPS_US[0] {
-            return;
-        }
+        // Gaps are few: most of the time this is all.
+        let Some(bin) = GAP_BINS_US.partition_point(|from_us| gap_ns >= 1_000 * from_us).checked_sub(1) else { return };
         self.lost_ns += gap_ns;
-        for (count, over_us) in self.counts.iter_mut().zip(GAPS_US) {
-            *count += u64::from(gap_ns >= 1_000 * over_us);
-        }
+        self.counts[bin] += 1;
     }
 
     fn over(&self, core: usize, total_ns: u64) -> Jitter {
         let seconds = total_ns as f64 / 1e9;
-        let gaps = GAPS_US.into_iter().zip(self.counts);
+        let bins = || GAP_BINS_US.into_iter().zip(self.counts);
+        let gaps = |over_us| {
+            let count = bins().filter(|(from_us, _)| *from_us >= over_us).map(|(_, count)| count).sum();
+            GapCount { over_us, count, per_second: count as f64 / seconds }
+        };
         Jitter {
             core,
             seconds,
-            gaps: gaps.map(|(over_us, count)| GapCount { over_us, count, per_second: count as f64 / seconds }).collect(),
+            gaps: GAPS_US.into_iter().map(gaps).collect(),
+            histogram: bins().map(|(from_us, count)| GapBin { from_us, count }).collect(),
             max_ns: self.max_ns,
             lost_part: self.lost_ns as f64 / total_ns as f64,
         }
@@ -131,13 +148,17 @@ mod tests {
         let jitter = gaps.over(3, 2_000_000_000);
         assert_eq!(jitter.gaps.iter().map(|gap| gap.count).collect::<Vec<_>>(), [6, 4, 3, 2, 1]);
         assert_eq!((jitter.max_ns, jitter.gaps[1].per_second, jitter.core), (2_000_000, 2.0, 3));
+        let bins: Vec<u64> = jitter.histogram.iter().map(|bin| bin.count).collect();
+        assert_eq!(bins, [1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 1, 0, 0]);
+        assert!(GAPS_US.iter().all(|over_us| GAP_BINS_US.contains(over_us)), "counts from a length on are sums of bins");
         assert_eq!(jitter.lost_part, 2_180_999.0 / 2e9);
     }
 
     #[test]
     fn few_gaps_are_well_and_many_are_bad() {
         let level = |count: u64| {
-            let gaps = Gaps { counts: [count; GAPS_US.len()], max_ns: 1, lost_ns: 0 };
+            let mut gaps = Gaps::default();
+            (0..count).for_each(|_| gaps.note(10_000));
             finding(Some(&gaps.over(0, 1_000_000_000))).level
         };
         assert_eq!([level(0), level(1), level(99), level(100)], [Level::Ok, Level::Warn, Level::Warn, Level::Bad]);

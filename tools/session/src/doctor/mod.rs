@@ -15,7 +15,7 @@ mod scheduling;
 
 pub use finding::{Finding, Level, score};
 pub use host::Host;
-pub use jitter::{GAPS_US, GapCount, Jitter, measure};
+pub use jitter::{GAP_BINS_US, GAPS_US, GapBin, GapCount, Jitter, measure};
 
 use chronos_pipeline::topology::HostError;
 use host::parse_cores;
@@ -108,6 +108,13 @@ impl Diagnosis {
     /// How many findings are of a level.
     pub fn count(&self, level: Level) -> usize {
         self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
+    /// The findings, the worst first, among those of a level the heaviest.
+    pub fn worst_first(&self) -> Vec<&Finding> {
+        let mut findings: Vec<&Finding> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), std::cmp::Reverse(finding.weight)));
+        findings
     }
 }
 

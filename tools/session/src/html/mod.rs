@@ -1,4 +1,4 @@
-//! Reports, of a replay and of what captures hold, as one HTML file that opens anywhere: no script, style, font or picture from outside.
+//! Reports, of a replay, of what captures hold and of a host, as one HTML file that opens anywhere: no script, style, font or picture from outside.
 //!
 //! Plots are SVG drawn here. A small script adds a read-out under the pointer; without it everything is there to read. The file
 //! stays under 5 MB however long the session was: what is drawn has a budget of points that the instruments share.
@@ -6,12 +6,14 @@
 //! Pages of other crates are made of the same parts: a frame, figures and tables of [`page`], plots of [`plot`] on axes of [`axis`].
 
 pub mod axis;
+mod doctor;
 mod inspect;
 mod latency;
 mod market;
 pub mod page;
 pub mod plot;
 
+pub use doctor::render_diagnosis;
 pub use inspect::render_inspection;
 pub use latency::{LatencyCurve, latency_curves};
 

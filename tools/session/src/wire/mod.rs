@@ -155,6 +155,8 @@ struct Note {
     sent: Started,
     /// What it takes of the receive buffer at most, in bytes.
     charge: u64,
+    /// Lines of the capture read by then, its own among them.
+    lines: u64,
     place: Place,
     symbol: Option<Box<str>>,
 }

@@ -7,7 +7,8 @@ use super::sink::{Sink, Sunk};
 use super::{NOTES_MAX, Note, Shared, Transport, WireError, WireOptions, WireReport};
 use crate::assembly::ReplayFused;
 use crate::capture::{Broken, Capture, Place, Reason};
-use crate::replay::{Counted, Progress};
+use crate::controls::Schedule;
+use crate::replay::{Counted, Progress, later};
 use chronos_market::{
     Instrument, InstrumentId, NewOrder, OrderCommand, OrderId, PRICE_SCALE, Price, QTY_SCALE, Qty, Side, TimeInForce, Timestamp,
 };
@@ -55,8 +56,20 @@ pub(crate) struct Session<'a> {
     pub(crate) counted: &'a mut Counted,
     /// Where malformed messages go.
     pub(crate) quarantine: &'a mut rtrb::Producer<u8>,
+    /// What is done by hand on the way.
+    pub(crate) schedule: &'a mut Schedule,
     pub(crate) progress: &'a mut dyn FnMut(Progress),
     pub(crate) waiting: Waiting,
+}
+
+impl Session<'_> {
+    /// Does what is due before a message received at `recv`, or after so many lines of the capture.
+    #[inline]
+    fn do_by_hand(&mut self, lines: u64, recv: Timestamp) {
+        while let Some((time, what)) = self.schedule.next_due(lines, recv) {
+            self.fused.by_hand(later(self.fused.ingest(), time), &what);
+        }
+    }
 }
 
 /// Plays `capture`, at most `limit` lines of it, through loopback into `session`.
@@ -105,6 +118,7 @@ pub(crate) fn drive(capture: Capture, options: &WireOptions, limit: u64, session
     drop(ingress);
     shared.is_stopped.store(true, Ordering::Release);
     let Sent { capture, counts, told } = joined(sender, "sender")?;
+    session.do_by_hand(counts.lines, Timestamp::MIN);
     (report.sent, report.lost, report.reordered) = (counts.messages, counts.lost, counts.reordered);
     report.missing = counts.messages.saturating_sub(report.received);
 
@@ -335,6 +349,7 @@ impl Receiver<'_, '_> {
     fn message(&mut self, source: usize, recv: Timestamp, message: &[u8], note: &Note) {
         self.received += 1;
         let session = &mut *self.session;
+        session.do_by_hand(note.lines.saturating_sub(1), recv);
         if let Some(symbol) = &note.symbol {
             session.fused.set_symbol(source, symbol);
         }

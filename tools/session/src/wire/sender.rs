@@ -147,7 +147,7 @@ impl Sender {
                 CaptureItem::Message { connection, recv, symbol, message, place } => match payloads.of(connection, message) {
                     Ok(payload) => {
                         parcel.pack(wire.next_seq(), connection, recv, payload);
-                        (parcel.place, parcel.symbol) = (place, symbol.map(Box::from));
+                        (parcel.lines, parcel.place, parcel.symbol) = (wire.counts.lines, place, symbol.map(Box::from));
                         (place, None)
                     }
                     Err(error) => (place, Some(error.to_string())),
@@ -203,13 +203,14 @@ struct Parcel {
     frame: Vec<u8>,
     seq: u64,
     recv: Timestamp,
+    lines: u64,
     place: Place,
     symbol: Option<Box<str>>,
 }
 
 impl Default for Parcel {
     fn default() -> Self {
-        Parcel { frame: Vec::new(), seq: 0, recv: Timestamp(0), place: Place { file: 0, line: 0 }, symbol: None }
+        Parcel { frame: Vec::new(), seq: 0, recv: Timestamp(0), lines: 0, place: Place { file: 0, line: 0 }, symbol: None }
     }
 }
 
@@ -288,14 +289,14 @@ impl Wire {
     }
 
     fn send(&mut self, parcel: &mut Parcel) -> Result<(), WireError> {
-        if self.put(&parcel.frame, parcel.seq, parcel.place, parcel.symbol.take()) {
+        if self.put(&parcel.frame, parcel.seq, (parcel.lines, parcel.place), parcel.symbol.take()) {
             self.counts.messages += 1;
         }
         Ok(())
     }
 
     /// `false` where nobody takes it any more.
-    fn put(&mut self, frame: &[u8], seq: u64, place: Place, symbol: Option<Box<str>>) -> bool {
+    fn put(&mut self, frame: &[u8], seq: u64, (lines, place): (u64, Place), symbol: Option<Box<str>>) -> bool {
         let charge = self.charge(frame);
         let has_room = |wire: &Wire| {
             let under_way = wire.charged - wire.shared.released.load(Ordering::Acquire).min(wire.charged);
@@ -307,7 +308,7 @@ impl Wire {
         self.charged += charge;
         let sent: Started = self.stopwatch.start();
         // There is room, and nobody else takes it.
-        let _ = self.notes.push(Note { seq, sent, charge, place, symbol });
+        let _ = self.notes.push(Note { seq, sent, charge, lines, place, symbol });
         self.link.send(frame).is_ok()
     }
 
@@ -320,7 +321,7 @@ impl Wire {
             Envelope { recv: Timestamp(0), seq, kind: Kind::Probe }.write(&mut frame);
             frame.resize(frame.len() + PROBE_BYTES, b'.');
             let begun = Instant::now();
-            let is_sent = self.put(&frame, seq, Place { file: 0, line: 0 }, None);
+            let is_sent = self.put(&frame, seq, (0, Place { file: 0, line: 0 }), None);
             let is_answered = |wire: &Wire| wire.shared.probes.load(Ordering::Acquire) >= number || begun.elapsed() > PROBE_MAX;
             if !is_sent || !self.wait_until(is_answered) {
                 return;
@@ -333,7 +334,7 @@ impl Wire {
         let seq = self.next_seq();
         let mut frame = Vec::new();
         Envelope { recv: Timestamp(0), seq, kind: Kind::End }.write(&mut frame);
-        self.put(&frame, seq, Place { file: 0, line: 0 }, None);
+        self.put(&frame, seq, (0, Place { file: 0, line: 0 }), None);
         self.shared.is_over.store(true, Ordering::Release);
     }
 }
