@@ -18,7 +18,7 @@ use std::time::Instant;
 enum Event {
     Book(Box<DepthView>),
     Quote(Bbo),
-    Trade(Price, Qty, Side),
+    Trade(Price, Qty, Option<Side>),
 }
 
 struct Listener {

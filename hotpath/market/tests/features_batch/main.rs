@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug)]
 enum Event {
     Book(Box<DepthView>),
-    Trade(i64, i64, Side),
+    Trade(i64, i64, Option<Side>),
     Quote(Bbo),
 }
 
@@ -257,8 +257,12 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn trade() -> impl Strategy<Value = Event> {
-    (90i64..110, 0i64..30, any::<bool>())
-        .prop_map(|(price, qty, is_buy)| Event::Trade(price * 1_000_000_000, qty, if is_buy { Side::Buy } else { Side::Sell }))
+    (90i64..110, 0i64..30, side()).prop_map(|(price, qty, side)| Event::Trade(price * 1_000_000_000, qty, side))
+}
+
+/// Who took: some venues do not say.
+fn side() -> impl Strategy<Value = Option<Side>> {
+    prop_oneof![2 => Just(Some(Side::Buy)), 2 => Just(Some(Side::Sell)), 1 => Just(None)]
 }
 
 fn anything() -> impl Strategy<Value = i64> {
@@ -278,11 +282,10 @@ fn wild_view() -> impl Strategy<Value = DepthView> {
 }
 
 fn wild_event() -> impl Strategy<Value = Event> {
-    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     prop_oneof![
         1 => wild_view().prop_map(|view| Event::Book(Box::new(view))),
         1 => wild_view().prop_map(|view| Event::Quote(view.bbo())),
-        4 => (anything(), anything(), side).prop_map(|(price, qty, side)| Event::Trade(price, qty, side)),
+        4 => (anything(), anything(), side()).prop_map(|(price, qty, side)| Event::Trade(price, qty, side)),
     ]
 }
 

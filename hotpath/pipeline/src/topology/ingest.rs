@@ -519,7 +519,7 @@ impl State {
                 id: trade_id,
                 price: price.unwrap_or(at_rest),
                 qty,
-                aggressor: side.opposite(),
+                aggressor: Some(side.opposite()),
                 exchange_ns: order.exchange_ns,
             };
             self.on_trade(id, &trade, decoded, out);
@@ -594,8 +594,12 @@ impl State {
         self.counters.trades += 1;
         self.markets[id.index()].features.on_trade(self.now, trade.price, trade.qty, trade.aggressor);
         self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(decoded));
-        let event = self.event(id, EventKind::Trade, trade.aggressor, trade.price, trade.qty, trade.id, trade.exchange_ns);
-        out.event(&event);
+        let (side, flags) = match trade.aggressor {
+            Some(side) => (side, EventFlags::BATCH_END),
+            None => (Side::Buy, EventFlags::BATCH_END | EventFlags::NO_SIDE),
+        };
+        let event = self.event(id, EventKind::Trade, side, trade.price, trade.qty, trade.id, trade.exchange_ns);
+        out.event(&MarketEvent { flags, ..event });
     }
 
     #[inline]
