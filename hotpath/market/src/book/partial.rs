@@ -72,7 +72,8 @@ impl PartialBook {
                         if old.qty != new.qty {
                             self.changes.push(*new);
                         }
-                        (held.next(), next.next());
+                        held.next();
+                        next.next();
                     }
                     (Some(&old), Some(&new)) if !is_before(old, new) => {
                         self.changes.push(*new);
