@@ -259,7 +259,7 @@ struct Session {
     changes: Vec<LevelChange>,
     depths: Vec<Depth>,
     quotes: Vec<chronos_market::Bbo>,
-    trades: Vec<(Price, Qty, Side)>,
+    trades: Vec<(Price, Qty, Option<Side>)>,
 }
 
 /// A depth message or snapshot that owns its levels.

@@ -43,23 +43,43 @@ impl Input {
         Input::new(format!("demo session, seed {SEED}, {seconds} s"), demo_bytes(seconds)?)
     }
 
-    /// The real capture, below the folder `CHRONOS_DATA` names or, without it, below `../shared/data` as seen from the workspace.
-    /// `None` where there is none.
+    /// The real capture, below [`data_folder`]; `None` where there is none.
     ///
     /// # Errors
     /// Where it cannot be read.
     pub fn real() -> io::Result<Option<Input>> {
-        let beside_workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-        let folder = std::env::var_os("CHRONOS_DATA").map_or_else(beside_workspace, PathBuf::from);
-        let file = match File::open(folder.join(REAL_CAPTURE)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = Vec::new();
-        MultiGzDecoder::new(io::BufReader::new(file)).read_to_end(&mut bytes)?;
-        Input::new(REAL_CAPTURE.to_owned(), bytes).map(Some)
+        match Input::capture(&data_folder().join(REAL_CAPTURE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            input => input.map(|input| Some(Input { name: REAL_CAPTURE.to_owned(), ..input })),
+        }
     }
+
+    /// A capture packed by gzip.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn capture(path: &Path) -> io::Result<Input> {
+        let mut bytes = Vec::new();
+        MultiGzDecoder::new(io::BufReader::new(File::open(path)?)).read_to_end(&mut bytes)?;
+        Input::new(path.display().to_string(), bytes)
+    }
+
+    /// The capture that the argument `--capture` names, the real one without it, or a generated session where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn asked_for(capture: Option<&str>) -> io::Result<Input> {
+        match capture {
+            Some(path) => Input::capture(Path::new(path)),
+            None => Input::real()?.map_or_else(|| Input::demo(60), Ok),
+        }
+    }
+}
+
+/// The folder of captures: what `CHRONOS_DATA` names or, without it, `../shared/data` as seen from the workspace.
+pub fn data_folder() -> PathBuf {
+    let beside_workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    std::env::var_os("CHRONOS_DATA").map_or_else(beside_workspace, PathBuf::from)
 }
 
 /// The lines of a generated session of so many seconds.

@@ -3,10 +3,11 @@
 use chronos_exchange::{GeneratorConfig, generate_file};
 use chronos_inference::{Head, HeadTensor, StepSpec, StepWeights, Tensor};
 use chronos_market::REPORT_BYTES;
-use chronos_market::features::registry;
+use chronos_market::features::{levels_needed, registry};
+use chronos_market::tick::TickConfig;
 use chronos_pipeline::journal::{RecordKind, Recovery};
 use chronos_session::config::Config;
-use chronos_session::model::ModelDirectory;
+use chronos_session::model::{Manifest, ModelDirectory, OutputsEntry, ScalerEntry};
 use chronos_session::report::Report;
 use chronos_session::{ReplayOptions, replay};
 use meta_of_sides::write_meta;
@@ -57,7 +58,10 @@ impl Fixture {
 }
 
 fn weights(seed: u64) -> StepWeights {
-    let features = registry().len();
+    weights_of(registry().len(), seed)
+}
+
+fn weights_of(features: usize, seed: u64) -> StepWeights {
     let spec = StepSpec { features, d_model: 16, layers: 1, d_state: 4, d_conv: 4, expand: 2, dt_rank: 2, head_hidden: 16 };
     let mut weights = StepWeights::untrained(&spec, seed);
     // Louder than an untrained model, so that there are orders to compare.
@@ -100,6 +104,76 @@ fn fused_and_split_send_the_same_orders() {
     let split = replayed(&options);
     assert_eq!((split.topology, fixture.base.topology), ("split", "fused"));
     assert_eq!(split.digest, fixture.base.digest);
+}
+
+/// The quotes and trades of the generated market, without its book; and the quotes as depth of five levels.
+fn captures_without_a_book(fixture: &Fixture) -> [PathBuf; 2] {
+    let capture = std::fs::read_to_string(fixture.folder.path().join("capture")).unwrap();
+    let field = |line: &str, name: &str| {
+        let after = line.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("{name} in {line}")).1;
+        after.split('"').next().unwrap().to_owned()
+    };
+    let (mut quotes, mut depths) = (String::new(), String::new());
+    for line in capture.lines() {
+        let is_quote = line.contains("bookTicker");
+        if is_quote || line.contains("rade\"") {
+            quotes.push_str(&format!("{line}\n"));
+        }
+        if is_quote {
+            let (time, id) = (line.split(' ').next().unwrap(), depths.len());
+            let [bid, bid_qty, ask, ask_qty] = ["b", "B", "a", "A"].map(|name| field(line, name));
+            let (symbol, stream) = (field(line, "s"), field(line, "s").to_lowercase());
+            depths.push_str(&format!(
+                r#"{time} {{"stream":"{stream}@depth5","data":{{"e":"depthUpdate","E":1700000000000,"T":1700000000000,"s":"{symbol}","U":{id},"u":{id},"pu":{id},"#
+            ));
+            depths.push_str(&format!("\"b\":[[\"{bid}\",\"{bid_qty}\"]],\"a\":[[\"{ask}\",\"{ask_qty}\"]]}}}}\n"));
+        } else if line.contains("rade\"") {
+            depths.push_str(&format!("{line}\n"));
+        }
+    }
+    let paths = ["quotes", "depths"].map(|name| fixture.folder.path().join(name));
+    std::fs::write(&paths[0], quotes).unwrap();
+    std::fs::write(&paths[1], depths).unwrap();
+    paths
+}
+
+#[test]
+fn feeds_without_a_whole_book_are_decided_on_where_the_model_needs_no_more_than_they_have() {
+    let fixture = Fixture::get();
+    let features: Vec<(String, u16)> = registry()
+        .iter()
+        .filter(|feature| levels_needed(feature.name) == Some(1))
+        .map(|feature| (feature.name.to_owned(), feature.version))
+        .collect();
+    let count = features.len();
+    let scaler = ScalerEntry { mean: vec![0.0; count], std: vec![1.0; count], clip: 5.0 };
+    let outputs = OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.1, exit_threshold: 0.05 };
+    let manifest = Manifest::new("best prices", &features, scaler, &TickConfig::default(), outputs);
+    ModelDirectory::write(&fixture.folder.path().join("best_prices"), &[weights_of(count, 1)], manifest).unwrap();
+    for (path, levels) in captures_without_a_book(fixture).into_iter().zip([1, 5]) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // Without being told so, nothing is decided on what is no whole book, and the report says what to do.
+        let untold = replayed(&options(fixture.folder.path(), name, "best_prices"));
+        assert_eq!((untold.inferences, untold.orders), (0, 0));
+        assert!(untold.notices.iter().any(|notice| notice.contains("book.levels")), "{:?}", untold.notices);
+        let mut options = options(fixture.folder.path(), name, "best_prices");
+        options.config.book.levels = levels;
+        let fused = replayed(&options);
+        assert!(
+            fused.inferences > 1_000 && fused.orders > 10 && fused.fills > 0,
+            "{name}: {} orders of {} inferences, {:?}",
+            fused.orders,
+            fused.inferences,
+            fused.notices
+        );
+        options.config.topology.mode = "split".into();
+        assert_eq!(replayed(&options).digest, fused.digest, "{name}");
+        // The model over all features needs more.
+        options.config.model.path = fixture.folder.path().join("model").display().to_string();
+        let refused = replay(&options, &mut |_| {}).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("book.levels") && refused.contains("`imbalance_10` (10)"), "{refused}");
+        assert_eq!(refused.contains("`imbalance_5` (5)"), levels < 5, "{refused}");
+    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ const EVENT_KINDS: &[&str] = &[
     "order_execute",
     "heartbeat",
 ];
-const FLAGS: &[&str] = &["batch_end", "snapshot"];
+const FLAGS: &[&str] = &["batch_end", "snapshot", "no_side"];
 // A code beyond its list would be a number without a meaning.
 const _: () = assert!(EventKind::Heartbeat as usize + 1 == EVENT_KINDS.len());
 const _: () = assert!(EventFlags::BATCH_END.0 == 1 && EventFlags::SNAPSHOT.0 == 2);

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if step % 4 == 0 {
             let aggressor = if step % 12 == 0 { Side::Sell } else { Side::Buy };
             let price = if aggressor == Side::Buy { quote.ask.price } else { quote.bid.price };
-            engine.on_trade(now, price, Qty(QTY_SCALE * (1 + step % 5)), aggressor);
+            engine.on_trade(now, price, Qty(QTY_SCALE * (1 + step % 5)), Some(aggressor));
         }
         if step % 10 == 0 {
             book.view(&mut view);

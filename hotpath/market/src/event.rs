@@ -26,10 +26,18 @@ pub struct MarketEvent {
     pub instrument: InstrumentId,
     /// What changed.
     pub kind: EventKind,
-    /// Side of the book; for a trade, the aggressor's.
+    /// Side of the book; for a trade, the aggressor's (see [`MarketEvent::aggressor`]).
     pub side: Side,
-    /// Batch end, snapshot.
+    /// Batch end, snapshot, no side.
     pub flags: EventFlags,
+}
+
+impl MarketEvent {
+    /// The side that took, of a trade; `None` where the venue does not say.
+    #[inline]
+    pub fn aggressor(&self) -> Option<Side> {
+        (!self.flags.contains(EventFlags::NO_SIDE)).then_some(self.side)
+    }
 }
 
 /// What a [`MarketEvent`] says.
@@ -38,7 +46,7 @@ pub struct MarketEvent {
 pub enum EventKind {
     /// A level's total quantity is now `qty`.
     LevelSet = 0,
-    /// A trade; `side` is the aggressor's.
+    /// A trade; `side` is the aggressor's, unless the flags say that nobody knows it.
     Trade = 1,
     /// The venue's best price and its quantity on `side`; two events a message, bid then ask.
     Bbo = 2,
@@ -106,6 +114,8 @@ impl EventFlags {
     pub const BATCH_END: EventFlags = EventFlags(1);
     /// Part of a snapshot.
     pub const SNAPSHOT: EventFlags = EventFlags(2);
+    /// A trade of which the venue does not say who took: `side` means nothing.
+    pub const NO_SIDE: EventFlags = EventFlags(4);
 
     /// Whether all of `other` is set.
     #[inline]

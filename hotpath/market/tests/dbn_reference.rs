@@ -11,7 +11,6 @@ use chronos_market::{Bbo, Level, Price, Qty, Side, Timestamp};
 use dbn::decode::{DbnMetadata as _, DecodeRecordRef};
 use dbn::{BidAskPair, MboMsg, Mbp1Msg, Mbp10Msg, OhlcvMsg, Record, RecordRef, StatusMsg, TradeMsg, TsSymbolMap};
 use proptest::prelude::*;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 
@@ -43,14 +42,13 @@ fn decode(file: &[u8]) -> Result<Lines, DecodeError> {
 /// Databento's records in normal form.
 struct Reference {
     symbols: TsSymbolMap,
-    last_trades: HashMap<u32, (i64, Side)>,
     lines: Vec<String>,
 }
 
 fn reference(file: &[u8]) -> Vec<String> {
     let mut decoder = dbn::decode::dbn::Decoder::new(file).expect("metadata");
     let symbols = decoder.metadata().symbol_map().expect("symbols");
-    let mut reference = Reference { symbols, last_trades: HashMap::new(), lines: Vec::new() };
+    let mut reference = Reference { symbols, lines: Vec::new() };
     while let Some(record) = decoder.decode_record_ref().expect("a record") {
         reference.record(record);
     }
@@ -89,17 +87,7 @@ impl Reference {
         self.symbols.get_for_ts(index, instrument).cloned().unwrap_or_else(|| instrument.to_string())
     }
 
-    #[allow(clippy::too_many_arguments)] // The fields of a record.
-    fn trade(&mut self, symbol: &str, instrument: u32, id: u32, price: i64, size: u32, taker: Option<Side>, exchange_ns: i64) {
-        let (last, last_side) = self.last_trades.get(&instrument).copied().unwrap_or((0, Side::Buy));
-        let aggressor = taker.unwrap_or(match price.cmp(&last) {
-            std::cmp::Ordering::Less => Side::Sell,
-            std::cmp::Ordering::Equal => last_side,
-            std::cmp::Ordering::Greater => Side::Buy,
-        });
-        if taker.is_none() {
-            self.last_trades.insert(instrument, (price, aggressor));
-        }
+    fn trade(&mut self, symbol: &str, id: u32, price: i64, size: u32, aggressor: Option<Side>, exchange_ns: i64) {
         let (price, qty) = (Price(price), Qty(i64::from(size) * UNITS));
         self.tell(Message::Trade(TradeMessage { symbol, id: id.into(), price, qty, aggressor, exchange_ns }));
     }
@@ -122,7 +110,7 @@ impl Reference {
                 'C' => OrderAction::Reduce { id, qty },
                 'R' => OrderAction::Clear,
                 'T' => {
-                    self.trade(&symbol, instrument, mbo.sequence, mbo.price, mbo.size, side(mbo.side), exchange_ns);
+                    self.trade(&symbol, mbo.sequence, mbo.price, mbo.size, side(mbo.side), exchange_ns);
                     if !mbo.flags.is_last() {
                         return;
                     }
@@ -135,12 +123,12 @@ impl Reference {
         } else if let Some(trade) = record.get::<TradeMsg>() {
             let symbol = self.symbol(trade, instrument);
             if letter(trade.action) == 'T' {
-                self.trade(&symbol, instrument, trade.sequence, trade.price, trade.size, side(trade.side), exchange_ns);
+                self.trade(&symbol, trade.sequence, trade.price, trade.size, side(trade.side), exchange_ns);
             }
         } else if let Some(mbp) = record.get::<Mbp1Msg>() {
             let symbol = self.symbol(mbp, instrument);
             if letter(mbp.action) == 'T' {
-                self.trade(&symbol, instrument, mbp.sequence, mbp.price, mbp.size, side(mbp.side), exchange_ns);
+                self.trade(&symbol, mbp.sequence, mbp.price, mbp.size, side(mbp.side), exchange_ns);
             }
             let best = &mbp.levels[0];
             let bbo = Bbo { bid: level(best.bid_px, best.bid_sz), ask: level(best.ask_px, best.ask_sz) };
@@ -148,7 +136,7 @@ impl Reference {
         } else if let Some(mbp) = record.get::<Mbp10Msg>() {
             let symbol = self.symbol(mbp, instrument);
             if letter(mbp.action) == 'T' {
-                self.trade(&symbol, instrument, mbp.sequence, mbp.price, mbp.size, side(mbp.side), exchange_ns);
+                self.trade(&symbol, mbp.sequence, mbp.price, mbp.size, side(mbp.side), exchange_ns);
             }
             let change = |side, Level { price, qty }: Level| LevelChange { side, price, qty };
             let bids = mbp.levels.iter().map(|pair: &BidAskPair| change(Side::Buy, level(pair.bid_px, pair.bid_sz)));
@@ -249,7 +237,7 @@ fn reads_the_records_of_the_specification() {
         id: 1_170_380,
         price: Price(3_720_250_000_000),
         qty: Qty(5 * UNITS),
-        aggressor: Side::Sell,
+        aggressor: Some(Side::Sell),
         exchange_ns: 1_609_160_400_098_821_953,
     };
     let bid = Level { price: Price(3_720_250_000_000), qty: Qty(24 * UNITS) };

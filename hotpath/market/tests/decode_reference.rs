@@ -362,7 +362,7 @@ impl DecodeSink for Kept {
                 id: trade.id,
                 price: trade.price.0,
                 qty: trade.qty.0,
-                sells: trade.aggressor == Side::Sell,
+                sells: trade.aggressor == Some(Side::Sell),
                 exchange_ns: trade.exchange_ns,
             },
             Message::Quote(quote) => Owned::Quote {
@@ -382,7 +382,7 @@ impl DecodeSink for Kept {
                 ids: [aggregate.trade.id, aggregate.first_trade_id, aggregate.last_trade_id],
                 price: aggregate.trade.price.0,
                 qty: aggregate.trade.qty.0,
-                sells: aggregate.trade.aggressor == Side::Sell,
+                sells: aggregate.trade.aggressor == Some(Side::Sell),
                 exchange_ns: aggregate.trade.exchange_ns,
             },
             Message::Bar(bar) => Owned::Bar {

@@ -37,7 +37,7 @@ fn bars(golden: &Value, rule: BarRule) -> Vec<(usize, Bar)> {
         .filter_map(|place| {
             let (price, qty) = (Price::from_f64(prices[place]).unwrap(), Qty::from_f64(sizes[place]).unwrap());
             let side = if tick_rule.sign(price) > 0 { Side::Buy } else { Side::Sell };
-            bars.on_trade(Timestamp(times[place] as i64 * 1_000_000), price, qty, side).map(|bar| (place, bar))
+            bars.on_trade(Timestamp(times[place] as i64 * 1_000_000), price, qty, Some(side)).map(|bar| (place, bar))
         })
         .collect()
 }

@@ -227,7 +227,7 @@ fn signed_vpin_and_its_buckets() {
     let mut filled = Buckets::default();
     for (number, trade) in trades(&golden).into_iter().enumerate() {
         let before = vpin.completed();
-        vpin.on_trade(trade.qty, trade.side);
+        vpin.on_trade(trade.qty, Some(trade.side));
         filled.after(&vpin, before, number);
     }
     filled.assert_equal(&golden["expected"]["vpin_signed"], "bucket_end_trade");
@@ -294,7 +294,7 @@ fn flows(views: &[DepthView]) -> Vec<[f64; TOP_LEVELS]> {
 fn bars(golden: &Value) -> Vec<Bar> {
     let mut bars = Bars::new(BarRule::Trades(golden["params"]["bar_trades"].as_u64().unwrap()));
     let trades = trades(golden).into_iter();
-    trades.filter_map(|trade| bars.on_trade(Timestamp(0), trade.price, trade.qty, trade.side)).collect()
+    trades.filter_map(|trade| bars.on_trade(Timestamp(0), trade.price, trade.qty, Some(trade.side))).collect()
 }
 
 struct Trade {

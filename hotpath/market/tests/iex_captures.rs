@@ -19,7 +19,6 @@ fn little(bytes: &[u8]) -> u64 {
 #[derive(Default)]
 struct Reference {
     expected: u64,
-    last_trades: HashMap<String, (i64, Side)>,
     halted: HashMap<String, bool>,
     statuses: HashMap<String, TradingStatus>,
 }
@@ -88,17 +87,8 @@ impl Reference {
                 Message::Quote(QuoteMessage { symbol, id: number, bbo, exchange_ns })
             }
             'T' => {
-                let price = price(22);
-                let (last, side) = self.last_trades.get(symbol).copied().unwrap_or((0, Side::Buy));
-                let aggressor = if price.0 > last {
-                    Side::Buy
-                } else if price.0 < last {
-                    Side::Sell
-                } else {
-                    side
-                };
-                self.last_trades.insert(symbol.into(), (price.0, aggressor));
-                Message::Trade(TradeMessage { symbol, id: little(&raw[30..38]), price, qty: qty(18), aggressor, exchange_ns })
+                let (id, price, qty, aggressor) = (little(&raw[30..38]), price(22), qty(18), None);
+                Message::Trade(TradeMessage { symbol, id, price, qty, aggressor, exchange_ns })
             }
             'H' => {
                 let status = match raw[1] as char {

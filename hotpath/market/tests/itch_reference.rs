@@ -136,22 +136,12 @@ const MIDNIGHT: Timestamp = Timestamp(1_700_000_000_000_000_000);
 #[derive(Default)]
 struct Reference {
     symbols: HashMap<u16, String>,
-    last_trades: HashMap<String, (u64, Side)>,
 }
 
 impl Reference {
-    fn trade(&mut self, stock: &str, id: u64, at: u64, qty: i64, exchange_ns: i64) -> String {
-        let (last, side) = self.last_trades.get(stock).copied().unwrap_or((0, Side::Buy));
-        let aggressor = if at > last {
-            Side::Buy
-        } else if at < last {
-            Side::Sell
-        } else {
-            side
-        };
-        self.last_trades.insert(stock.into(), (at, aggressor));
-        let price = Price(at as i64);
-        format!("{:?}", Message::Trade(TradeMessage { symbol: stock, id, price, qty: Qty(qty), aggressor, exchange_ns }))
+    fn trade(&self, stock: &str, id: u64, at: u64, qty: i64, exchange_ns: i64) -> String {
+        let (price, qty, aggressor) = (Price(at as i64), Qty(qty), None);
+        format!("{:?}", Message::Trade(TradeMessage { symbol: stock, id, price, qty, aggressor, exchange_ns }))
     }
 
     fn message(&mut self, message: &itchy::Message) -> String {

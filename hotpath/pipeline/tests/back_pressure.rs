@@ -116,6 +116,7 @@ impl Market {
             features: FeatureConfig::default(),
             verify: true,
             cold_start: None,
+            levels: None,
         };
         Ingest::new(&self.instruments, vec![self.source.clone()], &config)
     }

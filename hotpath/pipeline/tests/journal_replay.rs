@@ -154,7 +154,7 @@ fn groups<V: Venue>(venue: V, entry: f64, journal: Journal) -> (Ingest, Trade<Th
         Nobody,
     );
     let tick = TickConfig { warmup_ticks: 5, ..TickConfig::default() };
-    let config = IngestConfig { tick, features: FeatureConfig::default(), verify: false, cold_start: None };
+    let config = IngestConfig { tick, features: FeatureConfig::default(), verify: false, cold_start: None, levels: None };
     let ingest = Ingest::new(&instruments, vec![source()], &config);
     (ingest, trade, cold)
 }

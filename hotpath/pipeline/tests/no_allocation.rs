@@ -119,6 +119,7 @@ fn a_warm_session_allocates_nothing() {
         features: FeatureConfig::default(),
         verify: true,
         cold_start: None,
+        levels: None,
     };
     let ingest = Ingest::new(&instruments, vec![source()], &config);
     let mut fused = Fused::new(ingest, trade);

@@ -417,9 +417,10 @@ impl Market {
         }
     }
 
-    /// Gives a trade's quantity to what is ahead of our orders and to them.
+    /// Gives a trade's quantity to what is ahead of our orders and to them. Where the venue does not say who took, a trade at or beyond
+    /// one displayed best price met the orders of that side; of one between them nobody knows, and none of ours are filled.
     fn trade(&mut self, trade: &MarketEvent, at: Timestamp, outbox: &mut Outbox) {
-        let side = trade.side.opposite();
+        let Some(side) = trade.aggressor().map(Side::opposite).or_else(|| self.display.side_met(trade.price)) else { return };
         let contract = self.contract;
         let mut left = trade.qty.0.max(0);
         // What this trade took from others at its price, counted along our orders there.
@@ -531,6 +532,19 @@ impl Display {
             Some(quote) if quote.qty.0 == 0 || is_better(side, price, quote.price) => Qty::ZERO,
             Some(quote) if quote.price == price => quote.qty,
             _ => self.book.qty_at(side, price),
+        }
+    }
+
+    /// The side whose displayed orders a trade at a price met: the one at whose best price or beyond it was.
+    fn side_met(&self, price: Price) -> Option<Side> {
+        let is_met = [Side::Buy, Side::Sell].map(|side| {
+            let best = levels(&self.book, side, self.newer_quote(side)).next();
+            best.is_some_and(|best| !is_better(side, price, best.price))
+        });
+        match is_met {
+            [true, false] => Some(Side::Buy),
+            [false, true] => Some(Side::Sell),
+            _ => None,
         }
     }
 
@@ -803,6 +817,23 @@ mod tests {
         assert_eq!(said(&poll(&mut venue, 40)), [(1, Filled, 100, 4, 0), (2, Filled, 100, 1, 3)]);
         trade(&mut venue, 41, Sell, 100, 2);
         assert_eq!(said(&poll(&mut venue, 50)), [(2, Filled, 100, 2, 1)]);
+    }
+
+    #[test]
+    fn a_trade_that_nobody_knows_the_side_of_meets_the_side_at_whose_best_price_it_was() {
+        let mut venue = venue();
+        submit(&mut venue, 0, new(1, Buy, 101, 4, Gtc));
+        submit(&mut venue, 0, new(2, Sell, 102, 4, Gtc));
+        poll(&mut venue, 20);
+        let mut trade = |recv_ns, price, qty| {
+            let flags = EventFlags::BATCH_END | EventFlags::NO_SIDE;
+            venue.on_market(&MarketEvent { flags, ..event(recv_ns, EventKind::Trade, Buy, price, qty, 0) });
+            said(&poll(&mut venue, recv_ns + 5))
+        };
+        assert_eq!(trade(21, 101, 9), [], "between the best prices it may have been either side");
+        assert_eq!(trade(31, 100, 3), [(1, Filled, 101, 3, 1)]);
+        assert_eq!(trade(41, 102, 6), [(2, Filled, 102, 1, 3)], "5 of others are ahead");
+        assert_eq!(trade(51, 104, 2), [(2, Filled, 102, 2, 1)]);
     }
 
     #[test]

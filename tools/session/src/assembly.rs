@@ -141,7 +141,13 @@ pub fn assemble(
     if let Some(follower) = follower {
         trade.follow(follower);
     }
-    let ingest_config = IngestConfig { tick, features: config.features(), verify: options.verify, cold_start: config.cold_start() };
+    let ingest_config = IngestConfig {
+        tick,
+        features: config.features(),
+        verify: options.verify,
+        cold_start: config.cold_start(),
+        levels: config.levels(),
+    };
     let ingest = Ingest::new(instruments, sources, &ingest_config);
     Ok(Assembly { ingest, trade, cold, quarantine: ends.quarantine, engine })
 }

@@ -25,6 +25,7 @@ pub use risk::RiskSection;
 use crate::format::sha256_hex;
 use chronos_exchange::SimulatedVenueConfig;
 use chronos_inference::EngineChoice;
+use chronos_market::book::PARTIAL_LEVELS_MAX;
 use chronos_market::decode::new_york_midnight_of_date;
 use chronos_market::features::FeatureConfig;
 use chronos_market::tick::TickConfig;
@@ -35,7 +36,7 @@ use chronos_pipeline::topology::{HotThread, Waiting, WindowSchedule};
 use risk::order_rules;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -125,6 +126,10 @@ pub struct BookSection {
     /// its best prices can be relied on, and those only once every older order near them is gone (20,000 messages for Bitstamp in
     /// 2015).
     pub cold_start_messages: u32,
+    /// For feeds without a whole book, how many best levels of a side they have, up to 1,000: 1 where quotes are all there is (bookTicker,
+    /// TOPS, MBP-1), 5, 10 or 20 for streams of partial depth. Those are the book then, and what keeps a whole one is not read. 0, the
+    /// default, for whole books: quotes and partial depth beside them are no part of it.
+    pub levels: usize,
 }
 
 /// `[tick]`.
@@ -415,6 +420,7 @@ impl Config {
         let between = |value: f64, low: f64, high: f64| value >= low && value <= high;
         range(self.source.date.is_empty() || self.midnight().is_some(), "source.date", "must be a date, as `2019-12-30`")?;
         range(between(self.tick.min_interval_ms, 0.0, 60_000.0), "tick.min_interval_ms", "must be 0 to 60000")?;
+        range(self.book.levels <= PARTIAL_LEVELS_MAX, "book.levels", "must be 1 to 1000, or 0 for whole books")?;
         range((1..=10).contains(&self.tick.top_levels), "tick.top_levels", "must be 1 to 10")?;
         range(between(self.features.vpin_bucket_qty, 0.0, 9e10), "features.vpin_bucket_qty", "must be 0 (automatic) to 9e10")?;
         self.engine()?;
@@ -501,6 +507,11 @@ impl Config {
 
     pub(crate) fn cold_start(&self) -> Option<NonZeroU32> {
         NonZeroU32::new(self.book.cold_start_messages)
+    }
+
+    /// How many best levels a feed without a whole book has; `None` for a whole book.
+    pub(crate) fn levels(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.book.levels)
     }
 
     /// When decision ticks happen, where there is no model.

@@ -124,8 +124,13 @@ pub fn follow<C: Crossing>(
     config.validate()?;
     let mut capture = Capture::open(paths, config)?;
     let out = begin(&capture.instruments)?;
-    let ingest_config =
-        IngestConfig { tick: config.tick(), features: config.features(), verify: false, cold_start: config.cold_start() };
+    let ingest_config = IngestConfig {
+        tick: config.tick(),
+        features: config.features(),
+        verify: false,
+        cold_start: config.cold_start(),
+        levels: config.levels(),
+    };
     let ingest = Ingest::new(&capture.instruments, capture.sources(), &ingest_config);
     let instruments = capture.instruments.iter().map(name).collect();
     let mut reader = Follower { ingest, out, is_over, malformed: 0, first: None, last_recv_ns: i64::MIN };

@@ -10,11 +10,12 @@ pub use crate::evidence::subject_sha256;
 use crate::format::sha256_hex;
 use chronos_inference::trees::ForestError;
 use chronos_inference::{EngineChoice, Ensemble, LoadError, StepModel, StepSpec, StepWeights, encode_onnx, load, read_onnx};
-use chronos_market::features::{features_hash, index_of, registry};
+use chronos_market::features::{FeatureSpec, features_hash, index_of, levels_needed, registry};
 use chronos_market::tick::TickConfig;
 use chronos_pipeline::predictor::{Predictor, Scale};
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Version of the manifest's shape.
@@ -184,6 +185,17 @@ pub enum ModelError {
         /// What is wrong and what to do.
         message: String,
     },
+    /// The feed has fewer levels than the model's features are computed from.
+    #[error(
+        "`book.levels` says that the feed has {levels} best level(s) of a side, and the model has features of more: {features}; use a \
+         feed of deeper books, or a model of other features"
+    )]
+    Levels {
+        /// Levels the feed has.
+        levels: usize,
+        /// The features, each with the levels it needs.
+        features: String,
+    },
     /// The model file was refused.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -211,8 +223,14 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError`] where the folder holds a model already or cannot be written.
     pub fn create_untrained(folder: &Path, seed: u64) -> Result<ModelDirectory, ModelError> {
-        let weights = StepWeights::untrained(&StepSpec::standard(registry().len()), seed);
-        ModelDirectory::create(folder, &weights, "untrained")
+        ModelDirectory::create_untrained_of(folder, seed, usize::MAX)
+    }
+
+    /// The same over the features that need no more than so many best levels of a side.
+    fn create_untrained_of(folder: &Path, seed: u64, levels: usize) -> Result<ModelDirectory, ModelError> {
+        let features = features_of(levels);
+        let weights = StepWeights::untrained(&StepSpec::standard(features.len()), seed);
+        ModelDirectory::create_with(folder, &weights, "untrained", &features)
     }
 
     /// Writes weights over every registered feature as a model directory, features unscaled.
@@ -220,10 +238,18 @@ impl ModelDirectory {
     /// # Errors
     /// [`ModelError`] where the folder holds a model already or cannot be written.
     pub fn create(folder: &Path, weights: &StepWeights, name: &str) -> Result<ModelDirectory, ModelError> {
-        let features: Vec<(String, u16)> = registry().iter().map(|feature| (feature.name.to_owned(), feature.version)).collect();
+        ModelDirectory::create_with(folder, weights, name, &features_of(usize::MAX))
+    }
+
+    fn create_with(
+        folder: &Path,
+        weights: &StepWeights,
+        name: &str,
+        features: &[(String, u16)],
+    ) -> Result<ModelDirectory, ModelError> {
         let scaler = ScalerEntry { mean: vec![0.0; features.len()], std: vec![1.0; features.len()], clip: 5.0 };
         let outputs = OutputsEntry { horizon_ns: 5_000_000_000, entry_threshold: 0.1, exit_threshold: 0.05 };
-        let manifest = Manifest::new(name, &features, scaler, &TickConfig::default(), outputs);
+        let manifest = Manifest::new(name, features, scaler, &TickConfig::default(), outputs);
         ModelDirectory::write(folder, std::slice::from_ref(weights), manifest)
     }
 
@@ -435,10 +461,15 @@ impl ChosenModel {
                     source,
                     remedy: "; an untrained model is made in the temporary folder",
                 })?;
-                let model = ModelDirectory::create_untrained(&folder.path().join("model"), config.model.seed)?;
+                let levels = config.levels().map_or(usize::MAX, NonZeroUsize::get);
+                let model = ModelDirectory::create_untrained_of(&folder.path().join("model"), config.model.seed, levels)?;
                 Ok(ChosenModel::Untrained(model, folder))
             }
-            path => ModelDirectory::open(Path::new(path)).map(ChosenModel::Directory),
+            path => {
+                let model = ModelDirectory::open(Path::new(path))?;
+                check_levels(&model.manifest.features.names, config.levels())?;
+                Ok(ChosenModel::Directory(model))
+            }
         }
     }
 
@@ -537,6 +568,23 @@ pub(crate) fn check_features(features: &FeaturesEntry) -> Result<(), String> {
         return Err("the feature list was changed or permuted since the model was exported (its hash differs); export again".into());
     }
     Ok(())
+}
+
+/// Names and versions of the features that need no more than so many best levels of a side.
+fn features_of(levels: usize) -> Vec<(String, u16)> {
+    let is_of_them = |feature: &&FeatureSpec| levels_needed(feature.name).is_some_and(|needed| needed <= levels);
+    registry().iter().filter(is_of_them).map(|feature| (feature.name.to_owned(), feature.version)).collect()
+}
+
+/// Whether a feed of so many best levels has what a model's features need.
+fn check_levels(names: &[String], levels: Option<NonZeroUsize>) -> Result<(), ModelError> {
+    let Some(levels) = levels else { return Ok(()) };
+    let needed = |name: &String| levels_needed(name).filter(|needed| *needed > levels.get());
+    let missing: Vec<String> = names.iter().filter_map(|name| Some(format!("`{name}` ({})", needed(name)?))).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ModelError::Levels { levels: levels.get(), features: missing.join(", ") })
 }
 
 pub(crate) fn list_hash(names: &[String], versions: &[u16]) -> String {

@@ -725,7 +725,8 @@ fn note_book(
     match state {
         BookState::Unsynced => notices.push(format!(
             "{name}: never in sync, no snapshot joined its updates; no decision was made on it. Record a REST depth snapshot into \
-             the capture, or replay the file that holds one before this one"
+             the capture, or replay the file that holds one before this one; a feed of quotes or of partial depth alone is decided on \
+             where `book.levels` in the configuration says how many best levels it has"
         )),
         BookState::Stale(reason) => {
             notices.push(format!("{name}: out of sync at the end ({reason:?}); a newer snapshot would bring it back"));

@@ -284,7 +284,7 @@ fn a_reader_finds_scales_codes_and_names_in_the_metadata() {
     assert_eq!(value("chronos.qty_scale"), Some("100000000"));
     assert_eq!(value("chronos.instruments"), Some("0=binance-usdm:BTCUSDT,1=binance-usdm:ETHUSDT"));
     assert_eq!(value("chronos.codes.side"), Some("0=buy,1=sell"));
-    assert_eq!(value("chronos.codes.flags"), Some("1=batch_end,2=snapshot"));
+    assert_eq!(value("chronos.codes.flags"), Some("1=batch_end,2=snapshot,4=no_side"));
 }
 
 #[test]

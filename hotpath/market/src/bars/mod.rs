@@ -6,6 +6,7 @@
 pub mod indicators;
 
 use crate::event::Side;
+use crate::features::estimators::TradeSide;
 use crate::fixed::{PRICE_SCALE, Price, QTY_SCALE, Qty};
 use crate::time::Timestamp;
 
@@ -28,14 +29,20 @@ pub struct Bar {
     pub trades: u64,
     /// Number of trades whose aggressor bought.
     pub buy_trades: u64,
+    /// Number of trades whose aggressor sold: the others, but for those of which nobody knows.
+    pub sell_trades: u64,
     /// Volume.
     pub volume: Qty,
     /// Volume of the trades whose aggressor bought.
     pub buy_volume: Qty,
+    /// Volume of the trades whose aggressor sold.
+    pub sell_volume: Qty,
     /// Sum of price times quantity in units of 1e-17: both units multiplied, so that nothing is rounded.
     pub notional_units: i128,
     /// That of the trades whose aggressor bought.
     pub buy_notional_units: i128,
+    /// That of the trades whose aggressor sold.
+    pub sell_notional_units: i128,
 }
 
 impl Bar {
@@ -49,10 +56,13 @@ impl Bar {
             close: trade.price,
             trades: 0,
             buy_trades: 0,
+            sell_trades: 0,
             volume: Qty::ZERO,
             buy_volume: Qty::ZERO,
+            sell_volume: Qty::ZERO,
             notional_units: 0,
             buy_notional_units: 0,
+            sell_notional_units: 0,
         };
         empty.with(trade)
     }
@@ -66,11 +76,14 @@ impl Bar {
         self.trades += 1;
         self.volume = Qty(self.volume.0.saturating_add(trade.qty.0));
         self.notional_units = self.notional_units.saturating_add(trade.notional_units());
-        if trade.aggressor == Side::Buy {
-            self.buy_trades += 1;
-            self.buy_volume = Qty(self.buy_volume.0.saturating_add(trade.qty.0));
-            self.buy_notional_units = self.buy_notional_units.saturating_add(trade.notional_units());
-        }
+        let (trades, volume, notional_units) = match trade.side {
+            Some(Side::Buy) => (&mut self.buy_trades, &mut self.buy_volume, &mut self.buy_notional_units),
+            Some(Side::Sell) => (&mut self.sell_trades, &mut self.sell_volume, &mut self.sell_notional_units),
+            None => return self,
+        };
+        *trades += 1;
+        *volume = Qty(volume.0.saturating_add(trade.qty.0));
+        *notional_units = notional_units.saturating_add(trade.notional_units());
         self
     }
 
@@ -86,12 +99,12 @@ impl Bar {
 
     /// Bought less sold volume.
     pub fn signed_volume(&self) -> f64 {
-        self.buy_volume.to_f64() - Qty(self.volume.0 - self.buy_volume.0).to_f64()
+        self.buy_volume.to_f64() - self.sell_volume.to_f64()
     }
 
     /// Bought less sold notional, in quote currency.
     pub fn signed_notional(&self) -> f64 {
-        to_notional(self.buy_notional_units) - to_notional(self.notional_units.saturating_sub(self.buy_notional_units))
+        to_notional(self.buy_notional_units) - to_notional(self.sell_notional_units)
     }
 }
 
@@ -154,21 +167,24 @@ pub struct Bars {
     rule: BarRule,
     open: Option<Bar>,
     expected: Expected,
+    trade_side: TradeSide,
 }
 
 impl Bars {
     /// Bars by `rule`, before the first trade.
     pub fn new(rule: BarRule) -> Bars {
-        Bars { rule, open: None, expected: Expected::default() }
+        Bars { rule, open: None, expected: Expected::default(), trade_side: TradeSide::default() }
     }
 
     /// Takes a trade, and returns the bar that it closed. Times must not decrease; one without a positive quantity is passed over.
+    /// Where nobody says who took, the tick rule does (Lopez de Prado 2018, section 2.3.2); before the first change of the price the
+    /// trade counts as neither bought nor sold.
     #[inline]
-    pub fn on_trade(&mut self, time: Timestamp, price: Price, qty: Qty, aggressor: Side) -> Option<Bar> {
+    pub fn on_trade(&mut self, time: Timestamp, price: Price, qty: Qty, aggressor: Option<Side>) -> Option<Bar> {
         if qty.0 <= 0 {
             return None;
         }
-        let trade = Trade { time, price, qty, aggressor };
+        let trade = Trade { time, price, qty, side: self.trade_side.of(price, aggressor, None) };
         if let BarRule::Time(_) = self.rule {
             let closed = self.close_before(time);
             self.open = Some(self.open.map_or_else(|| Bar::of(&trade), |bar| bar.with(&trade)));
@@ -205,7 +221,7 @@ impl Bars {
 
     /// Forgets everything, expectations too.
     pub fn clear(&mut self) {
-        (self.open, self.expected) = (None, Expected::default());
+        (self.open, self.expected, self.trade_side) = (None, Expected::default(), TradeSide::default());
     }
 }
 
@@ -214,7 +230,7 @@ struct Trade {
     time: Timestamp,
     price: Price,
     qty: Qty,
-    aggressor: Side,
+    side: Option<Side>,
 }
 
 impl Trade {
@@ -246,7 +262,7 @@ impl Expected {
         weigh: impl Fn(f64, f64) -> f64,
     ) -> bool {
         let size = measure.of_trade(trade);
-        let [to_bought, to_sold] = if trade.aggressor == Side::Buy { [size, 0.0] } else { [0.0, size] };
+        let [to_bought, to_sold] = [Side::Buy, Side::Sell].map(|side| if trade.side == Some(side) { size } else { 0.0 });
         let [bought, sold] = self.a_trade.map_or([to_bought, to_sold], |[bought, sold]| {
             [ewm(bought, to_bought, expectation.trades_span), ewm(sold, to_sold, expectation.trades_span)]
         });
@@ -283,11 +299,9 @@ impl Measure {
     #[inline]
     fn of_bar(self, bar: &Bar) -> (f64, f64) {
         match self {
-            Measure::Trades => (bar.buy_trades as f64, (bar.trades - bar.buy_trades) as f64),
-            Measure::Volume => (bar.buy_volume.to_f64(), Qty(bar.volume.0 - bar.buy_volume.0).to_f64()),
-            Measure::Notional => {
-                (to_notional(bar.buy_notional_units), to_notional(bar.notional_units.saturating_sub(bar.buy_notional_units)))
-            }
+            Measure::Trades => (bar.buy_trades as f64, bar.sell_trades as f64),
+            Measure::Volume => (bar.buy_volume.to_f64(), bar.sell_volume.to_f64()),
+            Measure::Notional => (to_notional(bar.buy_notional_units), to_notional(bar.sell_notional_units)),
         }
     }
 }
@@ -313,7 +327,7 @@ mod tests {
     /// Milliseconds, whole prices and quantities.
     fn feed(bars: &mut Bars, (at, price, qty, is_buy): TradeOf) -> Option<Bar> {
         let aggressor = if is_buy { Side::Buy } else { Side::Sell };
-        bars.on_trade(Timestamp(at * 1_000_000), Price(price * PRICE_SCALE), Qty(qty * QTY_SCALE), aggressor)
+        bars.on_trade(Timestamp(at * 1_000_000), Price(price * PRICE_SCALE), Qty(qty * QTY_SCALE), Some(aggressor))
     }
 
     fn lengths(rule: BarRule, trades: &[TradeOf]) -> Vec<u64> {
@@ -333,6 +347,20 @@ mod tests {
         assert_eq!((bar.trades, bar.buy_trades, bar.volume.to_f64(), bar.buy_volume.to_f64()), (3, 2, 6.0, 5.0));
         assert_eq!((bar.notional(), bar.vwap(), bar.signed_volume(), bar.signed_notional()), (60.0, 10.0, 4.0, 34.0));
         assert_eq!(bars.open(), None);
+    }
+
+    #[test]
+    fn a_trade_without_a_side_has_that_of_the_tick_rule_and_none_before_a_change() {
+        let mut bars = Bars::new(BarRule::Trades(6));
+        let unknown = [(10, 1), (10, 2), (11, 4), (11, 8), (9, 16)];
+        let mut put = |(price, qty): (i64, i64), aggressor| {
+            bars.on_trade(Timestamp(0), Price(price * PRICE_SCALE), Qty(qty * QTY_SCALE), aggressor)
+        };
+        unknown.into_iter().for_each(|trade| assert_eq!(put(trade, None), None));
+        let bar = put((8, 32), Some(Side::Buy)).unwrap();
+        assert_eq!((bar.trades, bar.buy_trades, bar.sell_trades), (6, 3, 1));
+        assert_eq!([bar.volume, bar.buy_volume, bar.sell_volume].map(Qty::to_f64), [63.0, 44.0, 16.0]);
+        assert_eq!((bar.signed_volume(), bar.signed_notional()), (28.0, 44.0 + 88.0 + 256.0 - 144.0));
     }
 
     #[test]
@@ -410,7 +438,10 @@ mod tests {
             prop_assert_eq!(bar.high.0, prices.clone().max().unwrap() * PRICE_SCALE);
             prop_assert_eq!(bar.low.0, prices.min().unwrap() * PRICE_SCALE);
             prop_assert_eq!((bar.trades, bar.buy_trades as i64), (inside.len() as u64, sum(|trade| i64::from(trade.3))));
+            prop_assert_eq!(bar.sell_trades, bar.trades - bar.buy_trades);
             prop_assert_eq!(bar.volume.0, QTY_SCALE * sum(|trade| trade.2));
+            prop_assert_eq!(bar.sell_volume.0, bar.volume.0 - bar.buy_volume.0);
+            prop_assert_eq!(bar.sell_notional_units, bar.notional_units - bar.buy_notional_units);
             prop_assert_eq!(bar.buy_volume.0, QTY_SCALE * sum(|trade| if trade.3 { trade.2 } else { 0 }));
             let notional = i128::from(sum(|trade| trade.1 * trade.2));
             prop_assert_eq!(bar.notional_units, notional * i128::from(PRICE_SCALE) * i128::from(QTY_SCALE));

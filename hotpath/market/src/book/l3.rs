@@ -2,11 +2,11 @@
 //!
 //! Orders and levels stand in stores of fixed size and never move, so a place in a store is a stable handle. A level's queue is a
 //! doubly linked list through the orders' store; an id finds its order through an open-addressing table. Whatever happens to an
-//! order that is known touches its own cache line, its level's, and its neighbours'; only a level that is new looks for its price.
+//! order that is known touches its own cache line, its level's, and its neighbours'. A price finds its level through a ladder.
 
 use super::id_index::IdIndex;
 use super::l2::{DepthView, LEVELS_MAX, TOP_LEVELS};
-use super::sorted_blocks::SortedBlocks;
+use super::ladder::Ladder;
 use crate::decode::RestingOrder;
 use crate::event::Side;
 use crate::fixed::{Price, Qty};
@@ -93,8 +93,8 @@ pub struct OrderBook {
     /// First of the unused places in `levels`, linked by `head`.
     spare_level: u32,
     index: IdIndex,
-    /// Bids, asks: keys by [`key_of`], and the places of their levels.
-    sides: [SortedBlocks<u32>; 2],
+    /// Bids, asks: keys by [`key_of`], and the places of their levels plus 1.
+    sides: [Ladder; 2],
     /// Places of the best level of each side.
     best: [u32; 2],
 }
@@ -134,7 +134,7 @@ impl OrderBook {
             levels_max: 2 * levels_a_side,
             spare_level: NONE,
             index: IdIndex::new(orders_max),
-            sides: [SortedBlocks::new(levels_a_side), SortedBlocks::new(levels_a_side)],
+            sides: [Ladder::new(), Ladder::new()],
             best: [NONE; 2],
         }
     }
@@ -252,7 +252,7 @@ impl OrderBook {
         self.levels.clear();
         self.spare_level = NONE;
         self.index.clear();
-        self.sides.iter_mut().for_each(SortedBlocks::clear);
+        self.sides.iter_mut().for_each(Ladder::clear);
         self.best = [NONE; 2];
     }
 
@@ -310,14 +310,13 @@ impl OrderBook {
     /// Levels of a side, best first.
     #[inline]
     pub fn levels(&self, side: Side) -> impl Iterator<Item = OrderLevel> + '_ {
-        let places = self.sides[side as usize].iter();
-        places.map(|(_, place)| OrderLevel { level: self.level(place), orders: self.levels[place as usize].count as usize })
+        self.places(side).map(|place| OrderLevel { level: self.level(place), orders: self.levels[place as usize].count as usize })
     }
 
     /// Number of levels of a side.
     #[inline]
     pub fn depth(&self, side: Side) -> usize {
-        self.sides[side as usize].len()
+        self.sides[side as usize].count()
     }
 
     /// The orders at a price, in the order of the queue.
@@ -327,7 +326,7 @@ impl OrderBook {
 
     /// Every order of a side: best price first, at one price in the order of the queue.
     pub fn orders(&self, side: Side) -> impl Iterator<Item = RestingOrder> + '_ {
-        self.sides[side as usize].iter().flat_map(|(_, place)| self.queue(self.levels[place as usize].head))
+        self.places(side).flat_map(|place| self.queue(self.levels[place as usize].head))
     }
 
     /// Copies the best [`TOP_LEVELS`] of both sides.
@@ -339,10 +338,10 @@ impl OrderBook {
 
     #[inline]
     fn copy_best(&self, side: Side, best: &mut [Level; TOP_LEVELS]) -> usize {
-        let mut places = self.sides[side as usize].iter();
+        let mut places = self.places(side);
         let mut count = 0;
         for slot in best {
-            let level = places.next().map(|(_, place)| self.level(place));
+            let level = places.next().map(|place| self.level(place));
             count += usize::from(level.is_some());
             *slot = level.unwrap_or_default();
         }
@@ -361,7 +360,13 @@ impl OrderBook {
 
     #[inline]
     fn place_of(&self, side: Side, price: Price) -> Option<u32> {
-        self.sides[side as usize].find(key_of(side, price.0)).1
+        place_in(self.sides[side as usize].get(key_of(side, price.0)))
+    }
+
+    /// The places of a side's levels, best first.
+    #[inline]
+    fn places(&self, side: Side) -> impl Iterator<Item = u32> + '_ {
+        self.sides[side as usize].iter().filter_map(|(_, held)| place_in(held))
     }
 
     #[inline]
@@ -384,8 +389,8 @@ impl OrderBook {
     #[inline]
     fn touch(&self, place: u32) -> LevelTouch {
         let level = &self.levels[place as usize];
-        let (cursor, _) = self.sides[level.side as usize].find(key_of(level.side, level.price.0));
-        LevelTouch { side: level.side, price: level.price, qty: Qty(level.qty), better: cursor.better }
+        let better = self.sides[level.side as usize].better(key_of(level.side, level.price.0));
+        LevelTouch { side: level.side, price: level.price, qty: Qty(level.qty), better }
     }
 
     /// The level at a price, made where there is none, and how many are better.
@@ -393,17 +398,17 @@ impl OrderBook {
     fn level_for(&mut self, side: Side, price: Price) -> Result<(u32, usize), OrderBookError> {
         let key = key_of(side, price.0);
         let prices = &mut self.sides[side as usize];
-        let (cursor, found) = prices.find(key);
-        if let Some(place) = found {
-            return Ok((place, cursor.better));
+        let better = prices.better(key);
+        if let Some(place) = place_in(prices.get(key)) {
+            return Ok((place, better));
         }
         let place = match self.spare_level {
             NONE if self.levels.len() == self.levels_max => return Err(OrderBookError::Full),
             NONE => self.levels.len() as u32,
             spare => spare,
         };
-        prices.insert(cursor, key, place).map_err(|_| OrderBookError::Full)?;
-        if cursor.better == 0 {
+        prices.set(key, i64::from(place) + 1).map_err(|_| OrderBookError::Full)?;
+        if better == 0 {
             self.best[side as usize] = place;
         }
         let new = LevelQueue { price, qty: 0, head: NONE, tail: NONE, count: 0, side };
@@ -414,7 +419,7 @@ impl OrderBook {
             }
             None => self.levels.push(new),
         }
-        Ok((place, cursor.better))
+        Ok((place, better))
     }
 
     #[inline]
@@ -455,17 +460,25 @@ impl OrderBook {
         }
         let (side, price, qty, is_gone) = (level.side, level.price, Qty(level.qty), level.count == 0);
         let prices = &mut self.sides[side as usize];
-        let (cursor, _) = prices.find(key_of(side, price.0));
+        let key = key_of(side, price.0);
+        let better = prices.better(key);
         if is_gone {
-            prices.remove(cursor);
-            if cursor.better == 0 {
-                self.best[side as usize] = prices.best().map_or(NONE, |(_, place)| place);
+            // Nothing is refused where a level goes.
+            let _ = prices.set(key, 0);
+            if better == 0 {
+                self.best[side as usize] = place_in(prices.best().1).unwrap_or(NONE);
             }
             level.head = self.spare_level;
             self.spare_level = order.level;
         }
-        LevelTouch { side, price, qty, better: cursor.better }
+        LevelTouch { side, price, qty, better }
     }
+}
+
+/// The place of a level, from what its side holds.
+#[inline]
+fn place_in(held: i64) -> Option<u32> {
+    u32::try_from(held - 1).ok()
 }
 
 /// A key that grows as a price gets better, and back: the price of a bid, its complement for an ask. (A negation could overflow.)

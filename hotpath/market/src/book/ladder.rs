@@ -38,7 +38,7 @@ pub(super) struct Ladder {
     /// Quantities; 0 where there is no level.
     qtys: Box<[i64; WINDOW]>,
     /// Quantities of the levels below.
-    far: SortedBlocks<i64>,
+    far: SortedBlocks,
 }
 
 impl Ladder {
@@ -127,9 +127,27 @@ impl Ladder {
         near.chain(self.far.iter())
     }
 
-    /// How many levels are better; exact below [`TOP_LEVELS`].
+    /// How many levels are better, told up to [`TOP_LEVELS`].
+    #[inline]
     pub(super) fn better(&self, key: i64) -> usize {
-        self.iter().take(TOP_LEVELS).take_while(|(held, _)| *held > key).count()
+        let ticks = self.tick.count(key.wrapping_sub(self.low));
+        if ticks >= WINDOW as u64 {
+            return self.iter().take(TOP_LEVELS).take_while(|(held, _)| *held > key).count();
+        }
+        let last = ticks as usize / 64 * 64;
+        let mut first = self.best.max(0) as usize / 64 * 64;
+        if self.best <= ticks as i64 {
+            return 0;
+        }
+        let mut better = 0;
+        while first > last && better < TOP_LEVELS {
+            better += self.is_level[self.place(first) / 64].count_ones() as usize;
+            first -= 64;
+        }
+        if first == last {
+            better += (self.is_level[self.place(last) / 64] >> 1 >> (ticks % 64)).count_ones() as usize;
+        }
+        better.min(TOP_LEVELS)
     }
 
     /// Reads a part of the levels, the best ones first, the sorted ones last, then from the beginning; and says nothing of use.
@@ -253,7 +271,7 @@ impl Ladder {
     }
 
     /// Empties the lowest ticks, a multiple of 64 of them.
-    fn drain(&mut self, ticks: usize, mut to: impl FnMut(&mut SortedBlocks<i64>, i64, i64)) {
+    fn drain(&mut self, ticks: usize, mut to: impl FnMut(&mut SortedBlocks, i64, i64)) {
         for first in (0..ticks).step_by(64) {
             let place = self.place(first);
             let mut word = std::mem::take(&mut self.is_level[place / 64]);
@@ -284,7 +302,7 @@ impl Ladder {
 }
 
 /// Sets the quantity of a far key; 0 removes it. Returns whether that changed anything.
-fn set_far(far: &mut SortedBlocks<i64>, key: i64, qty: i64) -> Result<bool, BookFull> {
+fn set_far(far: &mut SortedBlocks, key: i64, qty: i64) -> Result<bool, BookFull> {
     let (cursor, held) = far.find(key);
     match held {
         Some(held) if held == qty => return Ok(false),

@@ -1,9 +1,7 @@
 //! A sorted map in blocks: the levels of one side of a book by price, where a ladder would need a place for every tick between.
 //!
 //! Blocks of up to 64 keys are sorted within and among each other, the best key last: a key that comes or goes moves at most one
-//! block. A level book keeps quantities in it, a book of orders the places of its levels.
-
-use super::l2::TOP_LEVELS;
+//! block.
 
 /// Keys in one block.
 const BLOCK: usize = 64;
@@ -12,14 +10,14 @@ const BLOCK: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Full;
 
-/// A sorted map from a price's key (the larger, the better) to a value.
+/// A sorted map from a price's key (the larger, the better) to a number.
 #[derive(Clone, Debug)]
-pub(super) struct SortedBlocks<V> {
+pub(super) struct SortedBlocks {
     /// For each block in order, a bound: no key in it is smaller, every key before it is. The first one's is the smallest number.
     bounds: Vec<i64>,
     /// For each block in order, its place in `pool`. None but the only block is ever empty.
     order: Vec<u32>,
-    pool: Vec<Block<V>>,
+    pool: Vec<Block>,
     /// Places in `pool` that are not in use.
     spare: Vec<u32>,
     blocks_max: usize,
@@ -33,20 +31,18 @@ pub(super) struct Cursor {
     at: usize,
     /// Which key of it.
     place: usize,
-    /// How many keys are better: exact below [`TOP_LEVELS`], at least that from there on.
-    pub(super) better: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Block<V> {
+struct Block {
     keys: [i64; BLOCK],
-    values: [V; BLOCK],
+    values: [i64; BLOCK],
     len: usize,
 }
 
-impl<V: Copy + Default> SortedBlocks<V> {
+impl SortedBlocks {
     /// Room for `keys_max` keys. Merging keeps blocks a quarter full on average, so four times the blocks are set aside.
-    pub(super) fn new(keys_max: usize) -> SortedBlocks<V> {
+    pub(super) fn new(keys_max: usize) -> SortedBlocks {
         let blocks_max = (4 * keys_max / BLOCK).max(4);
         let mut blocks = SortedBlocks {
             bounds: Vec::with_capacity(blocks_max),
@@ -79,24 +75,17 @@ impl<V: Copy + Default> SortedBlocks<V> {
 
     /// Where a key is or would stand, and its value where it is there.
     #[inline]
-    pub(super) fn find(&self, key: i64) -> (Cursor, Option<V>) {
+    pub(super) fn find(&self, key: i64) -> (Cursor, Option<i64>) {
         let at = self.block_of(key);
         let block = &self.pool[self.order[at] as usize];
         let place = block.search(key);
         let is_there = place < block.len && block.keys[place] == key;
-        let mut better = block.len - place - usize::from(is_there);
-        for &place in self.order[at + 1..].iter().rev() {
-            if better >= TOP_LEVELS {
-                break;
-            }
-            better += self.pool[place as usize].len;
-        }
-        (Cursor { at, place, better }, is_there.then(|| block.values[place]))
+        (Cursor { at, place }, is_there.then(|| block.values[place]))
     }
 
     /// Puts a key where [`SortedBlocks::find`] said it would stand.
     #[inline]
-    pub(super) fn insert(&mut self, mut cursor: Cursor, key: i64, value: V) -> Result<(), Full> {
+    pub(super) fn insert(&mut self, mut cursor: Cursor, key: i64, value: i64) -> Result<(), Full> {
         if self.pool[self.order[cursor.at] as usize].len == BLOCK {
             self.split(cursor.at)?;
             if cursor.place > BLOCK / 2 {
@@ -111,7 +100,7 @@ impl<V: Copy + Default> SortedBlocks<V> {
 
     /// Gives another value to the key that [`SortedBlocks::find`] found there.
     #[inline]
-    pub(super) fn set(&mut self, cursor: Cursor, value: V) {
+    pub(super) fn set(&mut self, cursor: Cursor, value: i64) {
         self.pool[self.order[cursor.at] as usize].values[cursor.place] = value;
     }
 
@@ -125,7 +114,7 @@ impl<V: Copy + Default> SortedBlocks<V> {
 
     /// The best key and its value.
     #[inline]
-    pub(super) fn best(&self) -> Option<(i64, V)> {
+    pub(super) fn best(&self) -> Option<(i64, i64)> {
         let block = &self.pool[*self.order.last()? as usize];
         let place = block.len.checked_sub(1)?;
         Some((block.keys[place], block.values[place]))
@@ -133,7 +122,7 @@ impl<V: Copy + Default> SortedBlocks<V> {
 
     /// Keys and values, best first.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, V)> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         let blocks = self.order.iter().rev().map(|&place| &self.pool[place as usize]);
         blocks.flat_map(|block| (0..block.len).rev().map(|place| (block.keys[place], block.values[place])))
     }
@@ -188,9 +177,9 @@ impl<V: Copy + Default> SortedBlocks<V> {
     }
 }
 
-impl<V: Copy + Default> Block<V> {
-    fn empty() -> Block<V> {
-        Block { keys: [0; BLOCK], values: [V::default(); BLOCK], len: 0 }
+impl Block {
+    fn empty() -> Block {
+        Block { keys: [0; BLOCK], values: [0; BLOCK], len: 0 }
     }
 
     /// First place whose key is not smaller.
@@ -200,7 +189,7 @@ impl<V: Copy + Default> Block<V> {
     }
 
     #[inline]
-    fn insert(&mut self, place: usize, key: i64, value: V) {
+    fn insert(&mut self, place: usize, key: i64, value: i64) {
         self.keys.copy_within(place..self.len, place + 1);
         self.values.copy_within(place..self.len, place + 1);
         self.keys[place] = key;
@@ -215,7 +204,7 @@ impl<V: Copy + Default> Block<V> {
         self.len -= 1;
     }
 
-    fn append(&mut self, keys: &[i64], values: &[V]) {
+    fn append(&mut self, keys: &[i64], values: &[i64]) {
         let end = self.len + keys.len();
         self.keys[self.len..end].copy_from_slice(keys);
         self.values[self.len..end].copy_from_slice(values);
@@ -235,10 +224,9 @@ mod tests {
             let mut order = SortedBlocks::new(1_024);
             let mut naive = BTreeMap::new();
             for (step, (key, is_insert)) in changes.into_iter().enumerate() {
-                let value = step as u32;
+                let value = step as i64;
                 let (cursor, found) = order.find(key);
                 prop_assert_eq!(found, naive.get(&key).copied());
-                prop_assert_eq!(cursor.better.min(TOP_LEVELS), naive.range(key + 1..).count().min(TOP_LEVELS));
                 match found {
                     Some(_) if is_insert => {
                         order.set(cursor, value);

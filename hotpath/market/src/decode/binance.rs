@@ -333,8 +333,8 @@ impl Fields {
             price: read_price(nodes, self.price, "p").and_then(|price| above_zero(price, "p"))?,
             qty: read_qty(nodes, self.qty, "q")?,
             aggressor: match nodes.get(self.buyer_is_maker).filter(|_| self.buyer_is_maker != 0) {
-                Some(Node::Static(StaticNode::Bool(true))) => Side::Sell,
-                Some(Node::Static(StaticNode::Bool(false))) => Side::Buy,
+                Some(Node::Static(StaticNode::Bool(true))) => Some(Side::Sell),
+                Some(Node::Static(StaticNode::Bool(false))) => Some(Side::Buy),
                 Some(_) => return Err(DecodeError::WrongType("m")),
                 None => return Err(DecodeError::Missing("m")),
             },

@@ -265,7 +265,7 @@ fn read_trade<'l>(row: Value<'l>, symbol: &'l str) -> Result<TradeMessage<'l>, D
         id: id.to_unsigned("id")?,
         price,
         qty,
-        aggressor,
+        aggressor: Some(aggressor),
         exchange_ns: unix_ns(time.to_unsigned("mts")?, TimeUnit::Millis).ok_or(DecodeError::OutOfRange("mts"))?,
     })
 }

@@ -293,7 +293,7 @@ fn trade<'l>(data: Value<'l>, symbol: &'l str) -> Result<TradeMessage<'l>, Decod
         id: data.required_unsigned("id")?,
         price: data.required_positive_price("price_str")?,
         qty: data.required_qty("amount_str")?,
-        aggressor: read_side(data, "type")?,
+        aggressor: Some(read_side(data, "type")?),
         exchange_ns: read_micros(data, "microtimestamp")?.1,
     })
 }

@@ -166,7 +166,7 @@ fn trades(list: Items<'_>, is_old: bool, recv: Timestamp, out: &mut impl DecodeS
             id: fold_id(trade.required_text(id)?),
             price: trade.required_positive_price(price)?,
             qty: trade.required_qty(qty)?,
-            aggressor: read_side(trade, side)?,
+            aggressor: Some(read_side(trade, side)?),
             exchange_ns: read_time(trade, time, TimeUnit::Millis)?,
         };
         out.message(recv, &Message::Trade(message));

@@ -247,7 +247,7 @@ fn trade<'l>(root: Value<'l>, symbol: &'l str) -> Result<TradeMessage<'l>, Decod
         id: root.required_unsigned("trade_id")?,
         price: root.required_positive_price("price")?,
         qty: root.required_qty("size")?,
-        aggressor: read_side(root.required("side")?, "side")?.opposite(),
+        aggressor: Some(read_side(root.required("side")?, "side")?.opposite()),
         exchange_ns: read_time(root)?,
     })
 }

@@ -4,7 +4,6 @@
 //! Records of types that say nothing of book, trades, bars or status are known by their length alone and count as ignored.
 
 use super::calendar::day_number;
-use super::symbol_state::SymbolStates;
 use super::wire::{at_least, i64_le, u16_le, u32_le, u64_le};
 use super::{
     BarMessage, DecodeError, DecodeSink, Decoder, Ignored, LevelChange, Link, Message, OrderAction, OrderMessage, QuoteMessage,
@@ -224,7 +223,6 @@ pub struct DbnDecoder {
     last_mapping: usize,
     /// The number of an instrument without a symbol, as text.
     number: String,
-    states: SymbolStates,
     levels: Vec<LevelChange>,
 }
 
@@ -236,7 +234,6 @@ impl DbnDecoder {
             mappings: metadata.mappings,
             last_mapping: 0,
             number: String::with_capacity(10),
-            states: SymbolStates::new(),
             levels: Vec::with_capacity(2 * MBP_10_LEVELS),
         }
     }
@@ -244,13 +241,9 @@ impl DbnDecoder {
     /// Hands over the trade in a record of a trade.
     fn trade(&mut self, fields: &Fields, recv: Timestamp, out: &mut impl DecodeSink) -> Result<(), DecodeError> {
         let price = fields.price.ok_or(DecodeError::OutOfRange("price"))?;
-        let aggressor = match fields.side {
-            Some(side) => side,
-            None => self.states.aggressor(u64::from(fields.instrument) + 1, price),
-        };
         let (id, qty, exchange_ns) = (fields.sequence.into(), fields.qty, fields.exchange_ns);
         let symbol = symbol(&self.mappings, &mut self.last_mapping, &mut self.number, fields);
-        out.message(recv, &Message::Trade(TradeMessage { symbol, id, price, qty, aggressor, exchange_ns }));
+        out.message(recv, &Message::Trade(TradeMessage { symbol, id, price, qty, aggressor: fields.side, exchange_ns }));
         Ok(())
     }
 }

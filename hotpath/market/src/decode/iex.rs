@@ -78,7 +78,7 @@ impl IexDecoder {
                     id: u64_le(raw, 30),
                     price,
                     qty: qty(raw, 18),
-                    aggressor: self.symbols.aggressor(fields.key, price),
+                    aggressor: None,
                     exchange_ns: fields.exchange_ns,
                 })
             }

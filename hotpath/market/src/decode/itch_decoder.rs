@@ -125,14 +125,14 @@ impl ItchDecoder {
         let message = match body {
             ItchBody::Trade { shares, stock, price, match_number, .. } => {
                 self.symbols.learn(locate, stock)?;
-                self.trade(locate, stock, match_number, price, qty(shares), exchange_ns)?
+                self.trade(locate, match_number, price, qty(shares), exchange_ns)?
             }
             ItchBody::CrossTrade { shares: 0, .. } => Message::Ignored(Ignored::Statistics),
             ItchBody::CrossTrade { shares, stock, price, match_number, .. } => {
                 self.symbols.learn(locate, stock)?;
                 let qty = i64::try_from(shares).ok().and_then(|shares| shares.checked_mul(QTY_SCALE));
                 let qty = qty.map(Qty).ok_or(DecodeError::OutOfRange("shares"))?;
-                self.trade(locate, stock, match_number, price, qty, exchange_ns)?
+                self.trade(locate, match_number, price, qty, exchange_ns)?
             }
             ItchBody::TradingAction { stock, state, .. } => {
                 self.symbols.learn(locate, stock)?;
@@ -167,20 +167,11 @@ impl ItchDecoder {
     }
 
     /// A trade of which ITCH does not say who took.
-    fn trade(
-        &mut self,
-        locate: u16,
-        stock: &[u8; 8],
-        id: u64,
-        price: Price,
-        qty: Qty,
-        exchange_ns: i64,
-    ) -> Result<Message<'_>, DecodeError> {
+    fn trade(&self, locate: u16, id: u64, price: Price, qty: Qty, exchange_ns: i64) -> Result<Message<'_>, DecodeError> {
         if price.0 == 0 {
             return Err(DecodeError::OutOfRange("price"));
         }
-        let aggressor = self.states.aggressor(key(stock), price);
-        Ok(Message::Trade(TradeMessage { symbol: self.symbols.symbol(locate), id, price, qty, aggressor, exchange_ns }))
+        Ok(Message::Trade(TradeMessage { symbol: self.symbols.symbol(locate), id, price, qty, aggressor: None, exchange_ns }))
     }
 }
 

@@ -233,8 +233,8 @@ impl<'t> V1<'t> {
                     qty: part("volume")?.to_qty("volume")?,
                     exchange_ns: read_seconds(part("time")?)?,
                     aggressor: match part("side")?.to_text("side")? {
-                        "b" => Side::Buy,
-                        "s" => Side::Sell,
+                        "b" => Some(Side::Buy),
+                        "s" => Some(Side::Sell),
                         _ => return Err(DecodeError::OutOfRange("side")),
                     },
                 };
@@ -416,8 +416,8 @@ fn v2_trade(entry: Value<'_>) -> Result<TradeMessage<'_>, DecodeError> {
         price: entry.required_positive_price("price")?,
         qty: entry.required_qty("qty")?,
         aggressor: match entry.required_text("side")? {
-            "buy" => Side::Buy,
-            "sell" => Side::Sell,
+            "buy" => Some(Side::Buy),
+            "sell" => Some(Side::Sell),
             _ => return Err(DecodeError::OutOfRange("side")),
         },
         exchange_ns: read_iso(entry)?,

@@ -164,7 +164,7 @@ impl Decoder for LobsterDecoder {
                 id: 0,
                 price: row.price()?,
                 qty: row.qty()?,
-                aggressor: row.side()?.opposite(),
+                aggressor: Some(row.side()?.opposite()),
                 exchange_ns,
             }),
             // An auction.

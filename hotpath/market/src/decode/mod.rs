@@ -425,8 +425,8 @@ pub struct TradeMessage<'a> {
     pub price: Price,
     /// Quantity.
     pub qty: Qty,
-    /// Side of the order that took.
-    pub aggressor: Side,
+    /// Side of the order that took; `None` where the venue does not say.
+    pub aggressor: Option<Side>,
     /// The exchange's time in nanoseconds.
     pub exchange_ns: i64,
 }

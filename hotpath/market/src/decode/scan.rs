@@ -280,7 +280,7 @@ impl<'a> Fields<'a> {
                     id: self.trade_id,
                     price: self.traded.price,
                     qty: self.traded.qty,
-                    aggressor: if self.buyer_is_maker { Side::Sell } else { Side::Buy },
+                    aggressor: Some(if self.buyer_is_maker { Side::Sell } else { Side::Buy }),
                     exchange_ns,
                 }))
             }

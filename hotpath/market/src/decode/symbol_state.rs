@@ -1,12 +1,7 @@
-//! What feeds that leave things unsaid need remembered of each symbol.
-//!
-//! Some venues report a trade without the side that took, and the end of an operational halt without whether the symbol is halted
-//! for another reason.
+//! What feeds that leave things unsaid need remembered of each symbol: some venues report the end of an operational halt without
+//! whether the symbol is halted for another reason.
 
 use super::TradingStatus;
-use crate::event::Side;
-use crate::fixed::Price;
-use std::cmp::Ordering;
 
 /// Symbols remembered at most; the venues list some 12,000.
 const SYMBOLS: usize = 1 << 15;
@@ -17,19 +12,11 @@ const PROBES: usize = 16;
 struct SymbolState {
     /// 0: nobody.
     key: u64,
-    last_price: Price,
-    last_aggressor: Side,
     status: TradingStatus,
     is_operationally_halted: bool,
 }
 
-const NOBODY: SymbolState = SymbolState {
-    key: 0,
-    last_price: Price::ZERO,
-    last_aggressor: Side::Buy,
-    status: TradingStatus::Trading,
-    is_operationally_halted: false,
-};
+const NOBODY: SymbolState = SymbolState { key: 0, status: TradingStatus::Trading, is_operationally_halted: false };
 
 /// The symbols of a feed, by any number that tells them apart. A fixed table: where one finds no place among [`PROBES`], it takes
 /// the place of another, which is forgotten.
@@ -39,19 +26,6 @@ impl SymbolStates {
     /// A table with its memory taken.
     pub(super) fn new() -> SymbolStates {
         SymbolStates(vec![NOBODY; SYMBOLS])
-    }
-
-    /// The side that took, for a trade reported without one, by the tick test (Lee and Ready 1991, "Inferring trade direction from
-    /// intraday data"): bought above the symbol's last trade, sold below it, at the same price as the last. The first counts as bought.
-    pub(super) fn aggressor(&mut self, key: u64, price: Price) -> Side {
-        let state = self.state(key);
-        match price.cmp(&state.last_price) {
-            Ordering::Greater => state.last_aggressor = Side::Buy,
-            Ordering::Less => state.last_aggressor = Side::Sell,
-            Ordering::Equal => {}
-        }
-        state.last_price = price;
-        state.last_aggressor
     }
 
     /// What holds after a trading status message.
@@ -92,14 +66,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tick_test_keeps_the_side_at_an_unchanged_price() {
-        let mut symbols = SymbolStates::new();
-        let sides: Vec<Side> = [100, 101, 101, 99, 99, 100].iter().map(|&price| symbols.aggressor(7, Price(price))).collect();
-        assert_eq!(sides, [Side::Buy, Side::Buy, Side::Buy, Side::Sell, Side::Sell, Side::Buy]);
-        assert_eq!(symbols.aggressor(8, Price(50)), Side::Buy);
-    }
-
-    #[test]
     fn the_end_of_an_operational_halt_does_not_end_another() {
         let mut symbols = SymbolStates::new();
         assert_eq!(symbols.on_operational_halt(7, false), None);
@@ -113,10 +79,11 @@ mod tests {
     fn as_many_symbols_as_a_venue_lists_are_kept_apart() {
         let mut symbols = SymbolStates::new();
         for key in 1..=12_000 {
-            symbols.aggressor(key, Price(key as i64));
+            symbols.on_status(key, TradingStatus::QuotesOnly);
+            symbols.on_operational_halt(key, true);
         }
         for key in 1..=12_000 {
-            assert_eq!(symbols.aggressor(key, Price(key as i64 - 1)), Side::Sell);
+            assert_eq!(symbols.on_operational_halt(key, false), Some(TradingStatus::QuotesOnly));
         }
     }
 }

@@ -277,7 +277,6 @@ impl<'r> Row<'_, 'r> {
         Ok(SnapshotMessage { symbol: Some(self.symbol()?), last_id: 0, exchange_ns: self.time_ns("timestamp")?, levels })
     }
 
-    /// A trade; without a side it is none for the features.
     fn trade(&self) -> Result<Message<'r>, DecodeError> {
         let trade = |aggressor| {
             Ok(TradeMessage {
@@ -293,9 +292,9 @@ impl<'r> Row<'_, 'r> {
             })
         };
         match self.field("side")? {
-            "buy" => trade(Side::Buy).map(Message::Trade),
-            "sell" => trade(Side::Sell).map(Message::Trade),
-            "unknown" => trade(Side::Buy).map(|_| Message::Ignored(Ignored::Statistics)),
+            "buy" => trade(Some(Side::Buy)).map(Message::Trade),
+            "sell" => trade(Some(Side::Sell)).map(Message::Trade),
+            "unknown" => trade(None).map(Message::Trade),
             _ => Err(DecodeError::OutOfRange("side")),
         }
     }

@@ -11,7 +11,7 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
     kyle_spec("kyle_lambda_60_bps", LONG),
     spec(
         "kyle_r2_60",
-        1,
+        2,
         Unit::Ratio,
         Some(FeatureWindow::Bars(LONG)),
         "share of the variance of y explained by x, both as in kyle_lambda_60_bps; 0 before a full window and where either does \
@@ -20,11 +20,12 @@ pub(super) const SPECS: [FeatureSpec; 6] = [
     ),
     spec(
         "hasbrouck_lambda_20_bps",
-        1,
+        2,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(SHORT)),
         "1e4 * slope of y on x through the origin * mean |x| over the window, y = log return of the close, x = sign * sqrt(|d|), \
-         d = bought less sold notional of the bar; 0 before a full window and where every x is 0",
+         d = bought less sold notional of the bar, signs as in trade_count_imbalance_10s; 0 before a full window and where every \
+         x is 0",
         "Hasbrouck 2009",
     ),
     spec(
@@ -52,11 +53,11 @@ const KYLE: &str = "Kyle 1985";
 const fn kyle_spec(name: &'static str, bars: u32) -> FeatureSpec {
     spec(
         name,
-        1,
+        2,
         Unit::BasisPoints,
         Some(FeatureWindow::Bars(bars)),
         "1e4 * slope of y on x with an intercept * mean |x| / close over the window, y = change of the close, x = bought less \
-         sold volume of the bar; 0 before a full window and where x does not vary",
+         sold volume of the bar, signs as in trade_count_imbalance_10s; 0 before a full window and where x does not vary",
         KYLE,
     )
 }

@@ -4,6 +4,7 @@ use super::BAR_TRADES;
 use super::bar_impact::BarImpact;
 use super::bar_volatility::BarVolatility;
 use super::calendar::Calendar;
+use super::estimators::TradeSide;
 use super::imbalance::{Depths, Imbalance};
 use super::intensity::Intensity;
 use super::ofi::OrderFlow;
@@ -51,6 +52,7 @@ pub struct FeatureEngine {
     book_mid: Option<f64>,
     quotes: Quotes,
     quote_mid: Option<f64>,
+    trade_side: TradeSide,
     bars: Bars,
     spread: Spread,
     imbalance: Imbalance,
@@ -109,6 +111,7 @@ impl FeatureEngine {
             book_mid: None,
             quotes: Quotes::new(),
             quote_mid: None,
+            trade_side: TradeSide::default(),
             bars: Bars::new(BarRule::Trades(BAR_TRADES)),
             spread: Spread::new(),
             imbalance: Imbalance::new(),
@@ -169,19 +172,21 @@ impl FeatureEngine {
         (self.view, self.has_view) = (*view, true);
     }
 
-    /// A trade; one without a positive quantity is passed over.
+    /// A trade; one without a positive quantity is passed over. Where the venue does not say who took, the trade's sign is told from
+    /// the mid it met and the prices before ([`TradeSide`]), and where that tells nothing, features of signs go without it.
     #[inline]
-    pub fn on_trade(&mut self, now: Timestamp, price: Price, qty: Qty, aggressor: Side) {
+    pub fn on_trade(&mut self, now: Timestamp, price: Price, qty: Qty, aggressor: Option<Side>) {
         let now = self.clock(now);
         if qty.0 <= 0 {
             return;
         }
         let mid = if self.quotes.latest().is_some() { self.quote_mid } else { self.book_mid };
-        self.spread.on_trade(now, price, aggressor, mid);
-        self.trade_flow.on_trade(now, price, qty, aggressor);
-        self.volume_buckets.on_trade(qty, aggressor);
+        let side = self.trade_side.of(price, aggressor, mid);
+        self.spread.on_trade(now, price, side, mid);
+        self.trade_flow.on_trade(now, price, qty, side);
+        self.volume_buckets.on_trade(qty, side);
         self.intensity.on_trade(now);
-        if let Some(bar) = self.bars.on_trade(now, price, qty, aggressor) {
+        if let Some(bar) = self.bars.on_trade(now, price, qty, side) {
             self.volume_buckets.on_bar(&bar);
             self.bar_impact.on_bar(&bar);
             self.bar_volatility.on_bar(&bar);
@@ -202,7 +207,7 @@ impl FeatureEngine {
         (self.view, self.has_view) = (DepthView::default(), false);
         (self.depths, self.book_mid) = (Depths::default(), None);
         self.quotes.clear();
-        self.quote_mid = None;
+        (self.quote_mid, self.trade_side) = (None, TradeSide::default());
         self.bars.clear();
         self.spread.clear();
         self.imbalance.clear();
@@ -325,7 +330,7 @@ mod tests {
                 }
                 let rows = std::iter::once(&mut widest).chain(&mut others).map(|engine| {
                     match kind {
-                        0 => engine.on_trade(Timestamp(now), view.asks[0].price, Qty(quantities[0] + 1), Side::Buy),
+                        0 => engine.on_trade(Timestamp(now), view.asks[0].price, Qty(quantities[0] + 1), (quantities[1] % 3 > 0).then_some(Side::Buy)),
                         1 => engine.on_quote(Timestamp(now), &view.bbo()),
                         _ => engine.on_book(Timestamp(now), &view),
                     }

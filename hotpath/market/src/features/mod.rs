@@ -33,7 +33,9 @@ pub use engine::{FeatureConfig, FeatureEngine};
 pub use imbalance::imbalance;
 pub use ofi::{mean_depth, order_flow};
 pub use quote::microprice;
-pub use registry::{FEATURE_COUNT, FeatureSpec, FeatureWindow, Unit, features_hash, index_of, registry, registry_hash};
+pub use registry::{
+    FEATURE_COUNT, FeatureSpec, FeatureWindow, Unit, features_hash, index_of, levels_needed, registry, registry_hash,
+};
 pub use vpin::{CALIBRATION_TRADES, TRADES_PER_BUCKET, Vpin, bulk_buy_share};
 
 /// Trades of the bars that features are computed from.

@@ -144,6 +144,37 @@ pub fn index_of(name: &str) -> Option<usize> {
     REGISTRY.iter().position(|spec| spec.name == name)
 }
 
+/// How many best levels of a side a feature is computed from; 1 where the best prices and the trades are enough, which a feed of quotes
+/// has. `None` for a feature that is not in the registry.
+pub fn levels_needed(name: &str) -> Option<usize> {
+    let spec = REGISTRY.get(index_of(name)?)?;
+    let deeper = DEEPER.iter().find(|(deeper, _)| *deeper == spec.name);
+    Some(deeper.map_or(1, |(_, levels)| *levels))
+}
+
+/// Features of more than the best level, and how many levels they are of.
+const DEEPER: [(&str, usize); 19] = [
+    ("imbalance_5", 5),
+    ("imbalance_10", 10),
+    ("imbalance_5_change_10s", 5),
+    ("depth_slope_log_ratio", 10),
+    ("depth_ratio_log", 10),
+    ("depth_relative_60s", 10),
+    ("depth_centre_bid", 10),
+    ("depth_centre_ask", 10),
+    ("depth_concentration_bid", 10),
+    ("depth_concentration_ask", 10),
+    ("depth_range_bid_bps", 10),
+    ("depth_range_ask_bps", 10),
+    ("level_gap_imbalance", 10),
+    ("ofi_2_to_5_1s", 5),
+    ("ofi_2_to_10_10s", 10),
+    ("ofi_integrated_1s", 10),
+    ("ofi_integrated_10s", 10),
+    ("ofi_impact_bps", 10),
+    ("ofi_impact_r2", 10),
+];
+
 /// [`features_hash`] of the whole registry.
 pub fn registry_hash() -> String {
     let features: Vec<(&str, u16)> = REGISTRY.iter().map(|spec| (spec.name, spec.version)).collect();
@@ -177,6 +208,12 @@ mod tests {
             assert!(spec.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
         }
         assert_eq!(index_of("no_such_feature"), None);
+    }
+
+    #[test]
+    fn deeper_features_are_in_the_registry() {
+        assert!(DEEPER.iter().all(|(name, levels)| levels_needed(name) == Some(*levels) && *levels > 1));
+        assert_eq!((levels_needed("spread_bps"), levels_needed("no_such_feature")), (Some(1), None));
     }
 
     #[test]

@@ -19,16 +19,16 @@ pub(super) const SPECS: [FeatureSpec; 7] = [
     ),
     spec(
         "effective_spread_bps",
-        1,
+        2,
         Unit::BasisPoints,
         Some(FeatureWindow::Trades(EWM_TRADES)),
-        "x = 1e4 * 2 * sign * (price - mid) / mid a trade, sign +1 for a buying aggressor, mid of the latest quote before it (of \
-         the book before the first quote); s += (x - s) / 32 from s = x at the first; 0 before a trade with a mid",
+        "x = 1e4 * 2 * sign * (price - mid) / mid a trade, sign as in trade_count_imbalance_10s (none, no x), mid of the latest \
+         quote before it (of the book before the first quote); s += (x - s) / 32 from s = x at the first; 0 before a trade with a mid",
         HUANG_STOLL,
     ),
     spec(
         "realized_spread_bps",
-        1,
+        2,
         Unit::BasisPoints,
         Some(FeatureWindow::Batches(REALIZED_BATCHES as u32)),
         "x = 1e4 * 2 * sign * (price - later mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, \
@@ -37,7 +37,7 @@ pub(super) const SPECS: [FeatureSpec; 7] = [
     ),
     spec(
         "price_impact_bps",
-        1,
+        2,
         Unit::BasisPoints,
         Some(FeatureWindow::Batches(IMPACT_BATCHES as u32)),
         "x = 1e4 * 2 * sign * (later mid - mid) / mid for the last trade before a book batch, mid as in effective_spread_bps, \
@@ -90,7 +90,7 @@ pub(super) struct Spread {
 #[derive(Clone, Copy, Debug)]
 struct PricedTrade {
     price: Price,
-    aggressor: Side,
+    side: Side,
     mid: f64,
 }
 
@@ -126,20 +126,20 @@ impl Spread {
         let (for_impact, for_realized) = (before(IMPACT_BATCHES), before(REALIZED_BATCHES));
         let Some(later_mid) = mid else { return };
         if let Some(trade) = for_impact {
-            self.impact_bps.add(1e4 * price_impact(trade.mid, later_mid, trade.aggressor) / trade.mid);
+            self.impact_bps.add(1e4 * price_impact(trade.mid, later_mid, trade.side) / trade.mid);
         }
         if let Some(trade) = for_realized {
-            self.realized_bps.add(1e4 * realized_spread(trade.price, later_mid, trade.aggressor) / trade.mid);
+            self.realized_bps.add(1e4 * realized_spread(trade.price, later_mid, trade.side) / trade.mid);
         }
     }
 
     /// `mid` is that of the latest quote, or of the book before the first quote.
     #[inline]
-    pub(super) fn on_trade(&mut self, now: Timestamp, price: Price, aggressor: Side, mid: Option<f64>) {
-        if let Some(mid) = mid {
-            self.effective_bps.add(1e4 * effective_spread(price, mid, aggressor) / mid);
+    pub(super) fn on_trade(&mut self, now: Timestamp, price: Price, side: Option<Side>, mid: Option<f64>) {
+        self.last_trade = side.zip(mid).map(|(side, mid)| PricedTrade { price, side, mid });
+        if let Some(trade) = self.last_trade {
+            self.effective_bps.add(1e4 * effective_spread(price, trade.mid, trade.side) / trade.mid);
         }
-        self.last_trade = mid.map(|mid| PricedTrade { price, aggressor, mid });
         let price = Some(price.to_f64()).filter(|price| *price > 0.0);
         let before = std::mem::replace(&mut self.last_price, price);
         let change = price.zip(before).map(|(price, before)| (price - before) / before);

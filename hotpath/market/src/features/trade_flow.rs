@@ -11,16 +11,26 @@ pub(super) const SPECS: [FeatureSpec; 10] = [
     trade_imbalance_spec("trade_imbalance_1s", 1),
     trade_imbalance_spec("trade_imbalance_10s", 10),
     trade_imbalance_spec("trade_imbalance_60s", 60),
-    over_10s_spec("trade_count_imbalance_10s", "(buys - sells) / trades, counted over the window; 0 without trades", CHORDIA),
+    over_10s_spec(
+        "trade_count_imbalance_10s",
+        2,
+        "mean over the window's trades of the aggressor's sign, 1 where it bought and -1 where it sold; where the venue does not \
+         say, 1 for a price above the mid of effective_spread_bps, -1 below it, at it or without it as in \
+         tick_rule_imbalance_10s; 0 without trades",
+        "Chordia, Roll and Subrahmanyam 2002; Lee and Ready 1991",
+    ),
     over_10s_spec(
         "tick_rule_imbalance_10s",
+        1,
         "mean sign over the window's trades by the tick rule (1 above the price before, -1 below, else the sign before, from 0); 0 \
          without trades",
         "tick rule; Lee and Ready 1991",
     ),
     over_10s_spec(
         "trade_sign_persistence_10s",
-        "mean over the window's trades of the aggressor's sign times that of the trade before (0 at the first); 0 without trades",
+        2,
+        "mean over the window's trades of the sign (as in trade_count_imbalance_10s) times that of the trade before (0 at the \
+         first); 0 without trades",
         "Lillo and Farmer 2004",
     ),
     vwap_spec("vwap_offset_10s_bps", 10),
@@ -45,17 +55,17 @@ pub(super) const SPECS: [FeatureSpec; 10] = [
 
 const CHORDIA: &str = "Chordia, Roll and Subrahmanyam 2002";
 
-const fn over_10s_spec(name: &'static str, formula: &'static str, source: &'static str) -> FeatureSpec {
-    spec(name, 1, Unit::Ratio, Some(FeatureWindow::Seconds(10)), formula, source)
+const fn over_10s_spec(name: &'static str, version: u16, formula: &'static str, source: &'static str) -> FeatureSpec {
+    spec(name, version, Unit::Ratio, Some(FeatureWindow::Seconds(10)), formula, source)
 }
 
 const fn trade_imbalance_spec(name: &'static str, seconds: u32) -> FeatureSpec {
     spec(
         name,
-        1,
+        2,
         Unit::Ratio,
         Some(FeatureWindow::Seconds(seconds)),
-        "(buy - sell) / (buy + sell), volumes by aggressor over the window; 0 without trades",
+        "(buy - sell) / (volume of all trades) over the window, signs as in trade_count_imbalance_10s; 0 without trades",
         CHORDIA,
     )
 }
@@ -76,7 +86,7 @@ const fn vwap_spec(name: &'static str, seconds: u32) -> FeatureSpec {
 pub(super) struct TradeFlow {
     /// Signed volume and volume, in units of [`Qty`], and 1 for each trade.
     over_1s: SlidingSums<3>,
-    /// And notional, aggressor's sign, tick rule's sign, sign times the sign before.
+    /// And notional, sign, tick rule's sign, sign times the sign before.
     over_10s: SlidingSums<7>,
     /// Signed volume, volume, 1, notional, squared quantity.
     over_60s: SlidingSums<5>,
@@ -103,8 +113,8 @@ impl TradeFlow {
     }
 
     #[inline]
-    pub(super) fn on_trade(&mut self, now: Timestamp, price: Price, qty: Qty, aggressor: Side) {
-        let (volume, sign) = (qty.0 as f64, aggressor.sign() as f64);
+    pub(super) fn on_trade(&mut self, now: Timestamp, price: Price, qty: Qty, side: Option<Side>) {
+        let (volume, sign) = (qty.0 as f64, side.map_or(0.0, |side| side.sign() as f64));
         let (signed, notional) = (sign * volume, price.to_f64() * volume);
         let tick_sign = f64::from(self.tick_rule.sign(price));
         self.over_1s.add(now, [signed, volume, 1.0]);

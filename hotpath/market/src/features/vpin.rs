@@ -13,10 +13,11 @@ pub(super) const DEFAULT_BUCKETS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 pub(super) const SPECS: [FeatureSpec; 3] = [
     vpin_spec(
         "vpin",
-        2,
+        3,
         DEFAULT_BUCKETS.get() as u32,
-        "sum over the last n full buckets of |buy - sell| / (n * V), volumes by aggressor, a trade across an edge split; V as \
-         configured, or 256 times the mean volume of the first 512 trades, which fill no bucket; 0 before n full buckets",
+        "sum over the last n full buckets of |buy - sell| / (n * V), volumes by sign as in trade_count_imbalance_10s (half each \
+         without one), a trade across an edge split; V as configured, or 256 times the mean volume of the first 512 trades, which \
+         fill no bucket; 0 before n full buckets",
         EASLEY,
     ),
     vpin_spec(
@@ -28,7 +29,7 @@ pub(super) const SPECS: [FeatureSpec; 3] = [
          defined",
         "Easley, Lopez de Prado and O'Hara 2012 (bulk volume classification)",
     ),
-    vpin_spec("volume_bucket_imbalance", 1, 1, "(buy - sell) / V of the last full bucket of vpin; 0 before one", EASLEY),
+    vpin_spec("volume_bucket_imbalance", 2, 1, "(buy - sell) / V of the last full bucket of vpin; 0 before one", EASLEY),
 ];
 
 const EASLEY: &str = "Easley, Lopez de Prado and O'Hara 2012";
@@ -78,10 +79,16 @@ impl Vpin {
         }
     }
 
-    /// Takes a trade; one without quantity is passed over. The cost is bounded by the number of buckets, however large the trade.
+    /// Takes a trade; one without quantity is passed over, and one of which nobody knows who took is half bought, half sold. The cost
+    /// is bounded by the number of buckets, however large the trade.
     #[inline]
-    pub fn on_trade(&mut self, qty: Qty, aggressor: Side) {
-        self.on_volume(qty, if aggressor == Side::Buy { 1.0 } else { 0.0 });
+    pub fn on_trade(&mut self, qty: Qty, aggressor: Option<Side>) {
+        let bought = match aggressor {
+            Some(Side::Buy) => 1.0,
+            Some(Side::Sell) => 0.0,
+            None => 0.5,
+        };
+        self.on_volume(qty, bought);
     }
 
     /// Takes volume of which the share `bought`, 0 to 1, was bought; split pro rata where it crosses the edge of a bucket.
@@ -212,9 +219,9 @@ impl VolumeBuckets {
     }
 
     #[inline]
-    pub(super) fn on_trade(&mut self, qty: Qty, aggressor: Side) {
+    pub(super) fn on_trade(&mut self, qty: Qty, side: Option<Side>) {
         if self.is_known {
-            self.signed.on_trade(qty, aggressor);
+            self.signed.on_trade(qty, side);
         } else {
             self.learn(qty);
         }
@@ -281,10 +288,10 @@ mod tests {
     #[test]
     fn a_trade_across_an_edge_is_split() {
         let mut vpin = Vpin::new(Qty(10 * QTY_SCALE), two_buckets());
-        vpin.on_trade(Qty(6 * QTY_SCALE), Side::Buy);
-        vpin.on_trade(Qty(9 * QTY_SCALE), Side::Sell);
+        vpin.on_trade(Qty(6 * QTY_SCALE), Some(Side::Buy));
+        vpin.on_trade(Qty(9 * QTY_SCALE), Some(Side::Sell));
         assert_eq!((vpin.completed(), vpin.bucket_buy_sell(0), vpin.value()), (1, Some((6.0, 4.0)), None));
-        vpin.on_trade(Qty(5 * QTY_SCALE), Side::Buy);
+        vpin.on_trade(Qty(5 * QTY_SCALE), Some(Side::Buy));
         assert_eq!((vpin.bucket_buy_sell(0), vpin.bucket_buy_sell(1)), (Some((5.0, 5.0)), Some((6.0, 4.0))));
         assert_eq!((vpin.bucket_buy_sell(2), vpin.value()), (None, Some(2.0 / 20.0)));
     }
@@ -301,9 +308,9 @@ mod tests {
     #[test]
     fn a_huge_trade_costs_no_more_than_the_ring() {
         let mut vpin = Vpin::new(Qty(1), NonZeroUsize::new(3).unwrap());
-        vpin.on_trade(Qty(i64::MAX), Side::Sell);
+        vpin.on_trade(Qty(i64::MAX), Some(Side::Sell));
         assert_eq!((vpin.completed(), vpin.value()), (i64::MAX as u64, Some(1.0)));
-        vpin.on_trade(Qty(2), Side::Buy);
+        vpin.on_trade(Qty(2), Some(Side::Buy));
         assert_eq!((vpin.bucket_buy_sell(1), vpin.bucket_buy_sell(2)), (Some((1e-8, 0.0)), Some((0.0, 1e-8))));
         assert_eq!(vpin.value(), Some(1.0));
     }
@@ -312,17 +319,17 @@ mod tests {
     fn the_bucket_is_learnt_from_the_first_trades_alone_and_again_after_a_clear() {
         let mut buckets = VolumeBuckets::new(None, NonZeroUsize::MIN);
         // Cleared while the bucket is learnt, then while it is known.
-        buckets.on_trade(Qty(1_000), Side::Buy);
+        buckets.on_trade(Qty(1_000), Some(Side::Buy));
         for _ in 0..2 {
             buckets.clear();
             for _ in 0..CALIBRATION_TRADES {
-                buckets.on_trade(Qty(2), Side::Buy);
+                buckets.on_trade(Qty(2), Some(Side::Buy));
             }
             assert_eq!((buckets.signed.completed(), buckets.signed.value()), (0, None));
             let bucket = 2 * i64::from(TRADES_PER_BUCKET);
-            buckets.on_trade(Qty(bucket - 1), Side::Buy);
+            buckets.on_trade(Qty(bucket - 1), Some(Side::Buy));
             assert_eq!(buckets.signed.completed(), 0);
-            buckets.on_trade(Qty(1), Side::Sell);
+            buckets.on_trade(Qty(1), Some(Side::Sell));
             assert_eq!(buckets.signed.value(), Some((bucket - 2) as f64 / bucket as f64));
         }
     }

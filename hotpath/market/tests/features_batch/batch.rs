@@ -55,7 +55,11 @@ impl<'a> Batch<'a> {
                     let book = books.last().map(|(_, view): &(i64, &DepthView)| (view.bids[0], view.asks[0]));
                     let best = quotes.last().map(|(_, bbo)| (bbo.bid, bbo.ask)).or(book);
                     let mid = best.and_then(|(bid, ask)| mid_of(bid, ask));
-                    let sign = if *side == Side::Buy { 1.0 } else { -1.0 };
+                    let sign = match side {
+                        Some(Side::Buy) => 1.0,
+                        Some(Side::Sell) => -1.0,
+                        None => guessed_sign(*price, mid, &trades),
+                    };
                     trades.push(Trade { at: *at, price: *price, qty: *qty, sign, mid, books_before: books.len() });
                 }
             }
@@ -307,7 +311,11 @@ impl<'a> Batch<'a> {
     }
 
     fn effective_spreads(&self) -> Vec<f64> {
-        self.trades.iter().filter_map(|trade| Some(2e4 * trade.sign * (price(trade.price) / trade.mid? - 1.0))).collect()
+        self.trades
+            .iter()
+            .filter(|trade| trade.sign != 0.0)
+            .filter_map(|trade| Some(2e4 * trade.sign * (price(trade.price) / trade.mid? - 1.0)))
+            .collect()
     }
 
     /// Of the last trade before each batch, `difference(trade, its mid, mid at the n-th batch after it)` for a round trip.
@@ -317,7 +325,7 @@ impl<'a> Batch<'a> {
                 let first = (later + 1).checked_sub(batches)?;
                 let trade = self.trades.iter().rfind(|trade| trade.books_before == first)?;
                 let (_, view) = self.books[later];
-                let (mid, later_mid) = (trade.mid?, mid_of(view.bids[0], view.asks[0])?);
+                let (mid, later_mid) = (trade.mid.filter(|_| trade.sign != 0.0)?, mid_of(view.bids[0], view.asks[0])?);
                 Some(2e4 * trade.sign * difference(trade, mid, later_mid) / mid)
             })
             .collect()
@@ -499,16 +507,12 @@ impl<'a> Batch<'a> {
                 .sum()
         };
         let (bought, sold) = (volume(1.0) as f64, volume(-1.0) as f64);
-        if bought + sold == 0.0 { 0.0 } else { (bought - sold) / (bought + sold) }
+        let all = bought + sold + volume(0.0) as f64;
+        if all == 0.0 { 0.0 } else { (bought - sold) / all }
     }
 
     fn tick_sign(&self, place: usize) -> f64 {
-        let change = (1..=place).rev().map(|place| self.trades[place].price.cmp(&self.trades[place - 1].price));
-        match change.into_iter().find(|change| *change != Ordering::Equal) {
-            Some(Ordering::Greater) => 1.0,
-            Some(_) => -1.0,
-            None => 0.0,
-        }
+        tick_sign(self.trades[place].price, &self.trades[..place])
     }
 
     fn vwap_offset(&self, seconds: i64) -> f64 {
@@ -533,7 +537,7 @@ impl<'a> Batch<'a> {
 
     fn signed_buckets(&self) -> Vec<(f64, f64)> {
         let Some((bucket, learnt)) = self.bucket() else { return Vec::new() };
-        let volumes = self.trades[learnt..].iter().map(|trade| (trade.qty, if trade.sign > 0.0 { 1.0 } else { 0.0 }));
+        let volumes = self.trades[learnt..].iter().map(|trade| (trade.qty, 0.5 + 0.5 * trade.sign));
         buckets(bucket, volumes)
     }
 
@@ -706,6 +710,25 @@ impl Bar {
             signed_notional: sum(|trade| trade.sign * price(trade.price) * trade.qty as f64) / 1e8,
             trades_until,
         }
+    }
+}
+
+/// Against the last trade before at another price; 0 without one.
+fn tick_sign(price: i64, before: &[Trade]) -> f64 {
+    match before.iter().rfind(|trade| trade.price != price) {
+        // An equal price has the sign that the change to it had.
+        Some(other) if price > other.price => 1.0,
+        Some(_) => -1.0,
+        None => 0.0,
+    }
+}
+
+/// Lee and Ready 1991: by the mid, at it or without it by the tick rule.
+fn guessed_sign(at: i64, mid: Option<f64>, before: &[Trade]) -> f64 {
+    match mid.and_then(|mid| price(at).partial_cmp(&mid)) {
+        Some(Ordering::Greater) => 1.0,
+        Some(Ordering::Less) => -1.0,
+        _ => tick_sign(at, before),
     }
 }
 

@@ -316,7 +316,7 @@ impl DecodeSink for Listener {
                     && let OrderAction::Execute { qty, price, is_printable: true, .. } = order.action
                 {
                     let price = price.unwrap_or(at_rest);
-                    market.steps.push((now, Step::Event(Event::Trade(price.0, qty.0, side.opposite()))));
+                    market.steps.push((now, Step::Event(Event::Trade(price.0, qty.0, Some(side.opposite())))));
                 }
                 market.after_book(now, outcome);
             }

@@ -8,7 +8,7 @@ mod whole_file;
 
 use batch::Batch;
 use chronos_market::book::{DepthView, TOP_LEVELS};
-use chronos_market::features::{FEATURE_COUNT, FeatureConfig, FeatureEngine, registry};
+use chronos_market::features::{FEATURE_COUNT, FeatureConfig, FeatureEngine, levels_needed, registry};
 use chronos_market::{Bbo, FEATURES_MAX, Level, Price, Qty, Side, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug)]
 enum Event {
     Book(Box<DepthView>),
-    Trade(i64, i64, Side),
+    Trade(i64, i64, Option<Side>),
     Quote(Bbo),
 }
 
@@ -78,6 +78,46 @@ proptest! {
         new.write(Timestamp(end), &mut rows[1]);
         prop_assert_eq!(rows[0], rows[1]);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// A feature that is said to need so many levels is the same where the feed has no more.
+    #[test]
+    fn a_feature_needs_no_more_levels_than_it_says(
+        levels in 1..TOP_LEVELS,
+        events in prop::collection::vec((0i64..300_000_000, event()), 1..400),
+    ) {
+        let config = FeatureConfig { vpin_bucket: Some(Qty(20)), vpin_buckets: NonZeroUsize::MIN };
+        let (mut whole, mut partial) = (FeatureEngine::new(&config), FeatureEngine::new(&config));
+        let mut now = 1_000_000_000_000i64;
+        for (pause, event) in events {
+            now += pause;
+            tell(&mut whole, now, &event);
+            let event = match event {
+                Event::Book(view) => Event::Book(Box::new(best_of(&view, levels))),
+                other => other,
+            };
+            tell(&mut partial, now, &event);
+            let mut rows = [[0.0; FEATURES_MAX]; 2];
+            whole.write(Timestamp(now), &mut rows[0]);
+            partial.write(Timestamp(now), &mut rows[1]);
+            for (place, spec) in registry().iter().enumerate() {
+                if levels_needed(spec.name).unwrap() <= levels {
+                    prop_assert_eq!(rows[0][place], rows[1][place], "{} of {} levels", spec.name, levels);
+                }
+            }
+        }
+    }
+}
+
+/// What a feed of so many best levels shows of a book.
+fn best_of(view: &DepthView, levels: usize) -> DepthView {
+    let mut best = *view;
+    best.bids[levels..].fill(Level::default());
+    best.asks[levels..].fill(Level::default());
+    (best.bid_levels, best.ask_levels) = (view.bid_levels.min(levels), view.ask_levels.min(levels));
+    best
 }
 
 proptest! {
@@ -257,8 +297,12 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn trade() -> impl Strategy<Value = Event> {
-    (90i64..110, 0i64..30, any::<bool>())
-        .prop_map(|(price, qty, is_buy)| Event::Trade(price * 1_000_000_000, qty, if is_buy { Side::Buy } else { Side::Sell }))
+    (90i64..110, 0i64..30, side()).prop_map(|(price, qty, side)| Event::Trade(price * 1_000_000_000, qty, side))
+}
+
+/// Who took: some venues do not say.
+fn side() -> impl Strategy<Value = Option<Side>> {
+    prop_oneof![2 => Just(Some(Side::Buy)), 2 => Just(Some(Side::Sell)), 1 => Just(None)]
 }
 
 fn anything() -> impl Strategy<Value = i64> {
@@ -278,11 +322,10 @@ fn wild_view() -> impl Strategy<Value = DepthView> {
 }
 
 fn wild_event() -> impl Strategy<Value = Event> {
-    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     prop_oneof![
         1 => wild_view().prop_map(|view| Event::Book(Box::new(view))),
         1 => wild_view().prop_map(|view| Event::Quote(view.bbo())),
-        4 => (anything(), anything(), side).prop_map(|(price, qty, side)| Event::Trade(price, qty, side)),
+        4 => (anything(), anything(), side()).prop_map(|(price, qty, side)| Event::Trade(price, qty, side)),
     ]
 }
 

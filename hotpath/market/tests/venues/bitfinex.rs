@@ -141,7 +141,7 @@ fn trade(row: &Json, symbol: &str) -> Option<String> {
         id: id.unsigned()?,
         price: price.positive_price()?,
         qty,
-        aggressor,
+        aggressor: Some(aggressor),
         exchange_ns: i64::try_from(i128::from(time.unsigned()?) * 1_000_000).ok()?,
     })))
 }

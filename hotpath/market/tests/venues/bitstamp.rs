@@ -30,7 +30,7 @@ impl Reference {
                 id: data.get("id")?.unsigned()?,
                 price: data.get("price_str")?.positive_price()?,
                 qty: data.get("amount_str")?.qty()?,
-                aggressor: side(data.get("type")?)?,
+                aggressor: Some(side(data.get("type")?)?),
                 exchange_ns: micros(data)?.1,
             }))])
         } else if let Some(symbol) = channel.strip_prefix("diff_order_book_") {

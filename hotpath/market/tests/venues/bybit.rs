@@ -95,7 +95,7 @@ fn trade(row: &Json, [symbol, id, price, qty, taker, time]: [&str; 6]) -> Option
         id: folded(row.text(id)?),
         price: row.get(price)?.positive_price()?,
         qty: row.get(qty)?.qty()?,
-        aggressor: side(row.get(taker)?)?,
+        aggressor: Some(side(row.get(taker)?)?),
         exchange_ns: nanos(row.get(time)?.unsigned()?, 1_000_000)?,
     })))
 }

@@ -79,7 +79,7 @@ impl Reference {
                 id: root.get("trade_id")?.unsigned()?,
                 price: root.get("price")?.positive_price()?,
                 qty: root.get("size")?.qty()?,
-                aggressor: side(root.get("side")?)?.opposite(),
+                aggressor: Some(side(root.get("side")?)?.opposite()),
                 exchange_ns: time(root.get("time"))?,
             }))),
             _ => {
@@ -267,7 +267,7 @@ fn a_match_is_an_execution_once_the_feed_is_full() {
     let mut decoder = CoinbaseDecoder::new();
     let exchange_ns = 1_559_347_210_382_000_000;
     let (symbol, price, qty) = ("A-USD", Price(10_000_000_000), Qty(50_000_000));
-    let trade = TradeMessage { symbol, id: 7, price, qty, aggressor: Side::Buy, exchange_ns };
+    let trade = TradeMessage { symbol, id: 7, price, qty, aggressor: Some(Side::Buy), exchange_ns };
     assert_eq!(decoded(&mut decoder, MATCH.as_bytes()), Ok(vec![shown(Message::Trade(trade))]));
     let order = |sequence, action| {
         let link = Link::Consecutive(sequence);

@@ -118,9 +118,9 @@ fn v1(items: &[Json]) -> Option<Vec<String>> {
                     price: price.positive_price()?,
                     qty: qty.qty()?,
                     aggressor: if side.string()? == "b" {
-                        Side::Buy
+                        Some(Side::Buy)
                     } else if side.string()? == "s" {
-                        Side::Sell
+                        Some(Side::Sell)
                     } else {
                         return None;
                     },
@@ -240,8 +240,8 @@ fn v2_trade(entry: &Json) -> Option<String> {
         price: entry.get("price")?.positive_price()?,
         qty: entry.get("qty")?.qty()?,
         aggressor: match entry.text("side")? {
-            "buy" => Side::Buy,
-            "sell" => Side::Sell,
+            "buy" => Some(Side::Buy),
+            "sell" => Some(Side::Sell),
             _ => return None,
         },
         exchange_ns: timestamp(entry)?,

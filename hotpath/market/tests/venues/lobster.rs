@@ -61,7 +61,7 @@ impl Reference {
             }
             5 => {
                 let (side, price, qty) = terms()?;
-                Message::Trade(TradeMessage { symbol, id: 0, price, qty, aggressor: side.opposite(), exchange_ns })
+                Message::Trade(TradeMessage { symbol, id: 0, price, qty, aggressor: Some(side.opposite()), exchange_ns })
             }
             6 => Message::Ignored(Ignored::OffBookTrade),
             7 => {

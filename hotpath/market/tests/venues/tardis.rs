@@ -162,11 +162,10 @@ fn message(fields: &Fields, names: &[&str], columns: &[&str], file_name: &str) -
             Message::Liquidation(LiquidationMessage { symbol, side: Some(of).filter(|_| is_known)?, price, qty, exchange_ns })
         } else if is_known || side == "unknown" {
             let id = match *fields.get("id")? {
-                _ if !is_known => return ignored(Ignored::Statistics),
                 "" => 0,
                 id => folded(id),
             };
-            Message::Trade(TradeMessage { symbol, id, price, qty, aggressor: of, exchange_ns })
+            Message::Trade(TradeMessage { symbol, id, price, qty, aggressor: Some(of).filter(|_| is_known), exchange_ns })
         } else {
             return None;
         }

@@ -4,11 +4,12 @@ use super::{Crossing, Overrun};
 use crate::latency::{Latencies, Stage};
 use crate::stopwatch::{Started, Stopwatch};
 use chronos_market::book::{
-    BookEvent, BookSync, DepthView, MarketBook, Mismatch, QuoteCheck, SyncCounters, SyncOutcome, TOP_LEVELS,
+    BookEvent, BookSync, DepthView, MarketBook, Mismatch, PartialBook, QuoteCheck, StreamSync, SyncCounters, SyncOutcome,
+    TOP_LEVELS,
 };
 use chronos_market::decode::{
-    DecodeError, DecodeSink, Decoder, Feed, FeedDecoder, FeedMessage, Message, OrderAction, OrderMessage, QuoteMessage,
-    TradeMessage,
+    BookMessage, DecodeError, DecodeSink, Decoder, Feed, FeedDecoder, FeedMessage, Message, OrderAction, OrderMessage,
+    QuoteMessage, TradeMessage,
 };
 use chronos_market::features::{FeatureConfig, FeatureEngine};
 use chronos_market::tick::{TickClock, TickConfig, TickDecision};
@@ -18,7 +19,7 @@ use chronos_market::{
 };
 use std::fmt;
 use std::hint::black_box;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 /// What the ingest group is made from.
 #[derive(Clone, Debug)]
@@ -32,6 +33,9 @@ pub struct IngestConfig {
     /// Order messages after which a book of orders counts as in sync that no snapshot began: see
     /// [`OrderSync::cold_start`](chronos_market::book::OrderSync::cold_start). `None`, the usual, waits for a snapshot.
     pub cold_start: Option<NonZeroU32>,
+    /// For feeds without a whole book: how many best levels they have. 1 makes quotes the book, more makes partial depth the book, and
+    /// what keeps a whole one by changes is ignored then. `None`, the usual, for whole books.
+    pub levels: Option<NonZeroUsize>,
 }
 
 /// A connection: a message names a symbol, and the same symbol means another instrument on another venue.
@@ -138,6 +142,8 @@ struct State {
 /// One instrument.
 struct Market {
     book: MarketBook,
+    /// What makes the book of quotes or of partial depth.
+    partial: Option<PartialBook>,
     /// Whether single trades have come: aggregates say the same again.
     has_trades: bool,
     features: FeatureEngine,
@@ -153,9 +159,11 @@ impl Ingest {
         let market = |instrument: &Instrument| Market {
             // Binance's books are of one kind, so their memory is taken now and not with the first message.
             book: match instrument.exchange {
+                _ if config.levels.is_some() => MarketBook::Stream(StreamSync::new()),
                 Exchange::BinanceSpot | Exchange::BinanceUsdm | Exchange::BinanceCoinm => MarketBook::Depth(BookSync::new()),
                 _ => config.cold_start.map_or_else(MarketBook::new, MarketBook::with_cold_start),
             },
+            partial: config.levels.map(|levels| PartialBook::new(levels.get())),
             has_trades: false,
             features: FeatureEngine::new(&config.features),
             tick: TickClock::new(&config.tick),
@@ -352,7 +360,7 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
             state.on_feed(self.source, feed, decoded, self.started, self.out);
             return;
         }
-        if let Message::Ignored(_) | Message::PartialDepth(_) | Message::Bar(_) | Message::Status(_) = message {
+        if let Message::Ignored(_) | Message::Bar(_) | Message::Status(_) = message {
             state.counters.ignored += 1;
             return;
         }
@@ -369,6 +377,11 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
         };
         let untimed = Batch { id, exchange_ns: 0, begun: decoded, started: self.started };
         match message {
+            Message::Depth(_) | Message::Snapshot(_) | Message::Book(_) | Message::Order(_) | Message::OrderSnapshot(_)
+                if state.markets[id.index()].partial.is_some() =>
+            {
+                state.counters.ignored += 1;
+            }
             Message::Depth(depth) => {
                 self.result = Ok(Some(depth.levels.len()));
                 state.counters.depth += 1;
@@ -406,7 +419,17 @@ impl<C: Crossing> DecodeSink for Sink<'_, C> {
             Message::AggregateTrade(aggregate) if !state.markets[id.index()].has_trades => {
                 state.on_trade(id, &aggregate.trade, decoded, self.out);
             }
-            Message::Quote(quote) => state.on_quote(id, quote, decoded, self.out),
+            Message::Quote(quote) => state.on_quote(id, quote, decoded, self.started, self.out),
+            Message::PartialDepth(depth) if state.takes_partial_depth(id) => {
+                self.result = Ok(Some(depth.levels.len()));
+                state.counters.snapshots += 1;
+                let batch = Batch { exchange_ns: depth.exchange_ns, ..untimed };
+                state.on_levels(
+                    &batch,
+                    |partial, is_synced| partial.on_levels(depth.levels, depth.exchange_ns, is_synced),
+                    self.out,
+                );
+            }
             Message::Mark(mark) => {
                 let event = state.event(id, EventKind::Mark, Side::Buy, mark.price, Qty::ZERO, 0, mark.exchange_ns);
                 self.out.event(&event);
@@ -498,6 +521,25 @@ impl State {
         self.after_book(batch.id, outcome, batch.begun, batch.started, out);
     }
 
+    fn takes_partial_depth(&self, id: InstrumentId) -> bool {
+        self.markets[id.index()].partial.as_ref().is_some_and(|partial| !partial.is_of_quotes())
+    }
+
+    /// Changes a book of quotes or of partial depth by a message of all its levels.
+    #[inline]
+    fn on_levels(
+        &mut self,
+        batch: &Batch,
+        message: impl FnOnce(&mut PartialBook, bool) -> BookMessage<'_>,
+        out: &mut impl Crossing,
+    ) {
+        let (seq, now) = (&mut self.seq, self.now);
+        let Market { book, partial: Some(partial), .. } = &mut self.markets[batch.id.index()] else { return };
+        let mut emit = |event: BookEvent| out.event(&numbered(seq, now, batch.id, batch.exchange_ns, event));
+        let outcome = book.on_book(&message(partial, book.state() == BookState::Synced), &mut emit);
+        self.after_book(batch.id, outcome, batch.begun, batch.started, out);
+    }
+
     /// What happened to an order. Where it traded, that is a trade too, on the side of who took.
     #[inline]
     fn on_order(
@@ -525,7 +567,7 @@ impl State {
                 id: trade_id,
                 price: price.unwrap_or(at_rest),
                 qty,
-                aggressor: side.opposite(),
+                aggressor: Some(side.opposite()),
                 exchange_ns: order.exchange_ns,
             };
             self.on_trade(id, &trade, decoded, out);
@@ -600,12 +642,23 @@ impl State {
         self.counters.trades += 1;
         self.markets[id.index()].features.on_trade(self.now, trade.price, trade.qty, trade.aggressor);
         self.latencies.record(Stage::Features, self.stopwatch.elapsed_ns(decoded));
-        let event = self.event(id, EventKind::Trade, trade.aggressor, trade.price, trade.qty, trade.id, trade.exchange_ns);
-        out.event(&event);
+        let (side, flags) = match trade.aggressor {
+            Some(side) => (side, EventFlags::BATCH_END),
+            None => (Side::Buy, EventFlags::BATCH_END | EventFlags::NO_SIDE),
+        };
+        let event = self.event(id, EventKind::Trade, side, trade.price, trade.qty, trade.id, trade.exchange_ns);
+        out.event(&MarketEvent { flags, ..event });
     }
 
     #[inline]
-    fn on_quote(&mut self, id: InstrumentId, quote: &QuoteMessage<'_>, decoded: Started, out: &mut impl Crossing) {
+    fn on_quote(
+        &mut self,
+        id: InstrumentId,
+        quote: &QuoteMessage<'_>,
+        decoded: Started,
+        started: Started,
+        out: &mut impl Crossing,
+    ) {
         self.counters.quotes += 1;
         let market = &mut self.markets[id.index()];
         if let Some(check) = &mut market.check {
@@ -618,6 +671,10 @@ impl State {
         out.event(&MarketEvent { flags: EventFlags::NONE, ..bid });
         let ask = self.event(id, EventKind::Bbo, Side::Sell, ask.price, ask.qty, quote.id, quote.exchange_ns);
         out.event(&ask);
+        if self.markets[id.index()].partial.as_ref().is_some_and(PartialBook::is_of_quotes) {
+            let batch = Batch { id, exchange_ns: quote.exchange_ns, begun: decoded, started };
+            self.on_levels(&batch, |partial, is_synced| partial.on_quote(&quote.bbo, quote.exchange_ns, is_synced), out);
+        }
     }
 
     #[cold]

@@ -70,7 +70,7 @@ impl Crossing for TradeBars {
         }
         let Some((bars, closed)) = self.instruments.get_mut(event.instrument.index()) else { return };
         closed.trades += 1;
-        if let Some(bar) = bars.on_trade(Timestamp(event.recv_ns), event.price, event.qty, event.side) {
+        if let Some(bar) = bars.on_trade(Timestamp(event.recv_ns), event.price, event.qty, event.aggressor()) {
             closed.bars.push(known(&bar, self.rule));
         }
     }

@@ -37,7 +37,7 @@ pub fn coarser_bars(finer: &[Ohlcv], rule: BarRule) -> Result<Vec<Ohlcv>, Series
         // A volume below the unit of fixed point is still one.
         let qty = Qty(Qty::from_f64(bar.volume / unit).map_or(1, |qty| qty.0.max(1)));
         let side = if tick_rule.sign(price) > 0 { Side::Buy } else { Side::Sell };
-        if bars.on_trade(Timestamp(bar.start_ns), price, qty, side).is_some() {
+        if bars.on_trade(Timestamp(bar.start_ns), price, qty, Some(side)).is_some() {
             // A time bar is closed by the first one after it.
             let to = if width_ns.is_some() { row } else { row + 1 };
             coarser.extend(joined(&finer[from..to], width_ns));

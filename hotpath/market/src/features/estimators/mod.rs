@@ -12,4 +12,4 @@ pub use ohlc::{EwmaVariance, OhlcVolatility};
 pub use pair_sums::PairSums;
 pub use principal::PrincipalWeights;
 pub use spread::{amihud, corwin_schultz, corwin_schultz_alpha, effective_spread, price_impact, realized_spread, roll_spread};
-pub use trade_sign::{TickRule, lee_ready};
+pub use trade_sign::{TickRule, TradeSide, lee_ready};

@@ -1,12 +1,13 @@
 //! What an ITCH message costs: read as a struct, turned into normal form, and all the way from a captured packet.
 //!
-//! `cargo run --release -p chronos-market --example itch_cost [MESSAGES] [parse|decode|packet]`. For instruction counts run one of
-//! the three under callgrind with two numbers of messages and divide the difference.
+//! `cargo bench -p chronos-benches --bench itch -- [parse|decode|packet] [--passes N]`. For instruction counts
+//! `valgrind --tool=callgrind --toggle-collect='*measured*' BENCH decode --passes 1`, divided by the messages.
 
+use chronos_benches::measure::{Arguments, each, input_sha256};
+use chronos_benches::table::circumstances;
 use chronos_market::Timestamp;
 use chronos_market::decode::{DecodeSink, Decoder, ItchDecoder, ItchMessage, Message, PacketDecoder, ReorderWindow};
 use std::hint::black_box;
-use std::time::Instant;
 
 /// Messages in the stream that is read again and again: 14 to a packet, and within the caches as the newest packets of a feed are.
 const STREAM: usize = 14 * 512;
@@ -22,57 +23,57 @@ impl DecodeSink for Taken {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let messages: usize = arguments.next().map_or(Ok(20_000_000), |text| text.parse())?;
-    let only = arguments.next();
+fn main() {
+    let arguments = Arguments::of_process();
+    let passes = arguments.passes.unwrap_or(3_000);
     let stream: Vec<Vec<u8>> = (0..STREAM as u64).map(message).collect();
-    let rounds = messages.div_ceil(STREAM);
-    for (name, cost) in [("parse", parse as fn(&[Vec<u8>], usize) -> Result<f64, _>), ("decode", decode), ("packet", packet)] {
-        if only.as_ref().is_none_or(|only| only == name) {
-            println!("{name}: {:.2} ns a message ({} messages)", cost(&stream, rounds)?, rounds * STREAM);
-        }
+    println!("{}", circumstances());
+    println!("input: {STREAM} messages made up, SHA-256 {}", input_sha256(stream.iter().map(Vec::as_slice)));
+    let flat = Flat::new(&stream);
+    if arguments.takes("parse") {
+        each(
+            "parse: a message as a struct",
+            STREAM,
+            passes,
+            || (),
+            |()| {
+                for raw in flat.messages() {
+                    let _ = black_box(ItchMessage::parse(raw));
+                }
+            },
+        );
     }
-    Ok(())
-}
-
-fn parse(stream: &[Vec<u8>], rounds: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let flat = Flat::new(stream);
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        for raw in flat.messages() {
-            black_box(ItchMessage::parse(raw)?);
-        }
+    if arguments.takes("decode") {
+        let mut decoder = ItchDecoder::new(Timestamp(0));
+        each(
+            "decode: a message in normal form",
+            STREAM,
+            passes,
+            || (),
+            |()| {
+                flat.messages().for_each(|raw| decoder.decode(raw, Timestamp(1), &mut Taken).expect("a message of ITCH"));
+            },
+        );
     }
-    Ok(begin.elapsed().as_nanos() as f64 / (rounds * STREAM) as f64)
-}
-
-fn decode(stream: &[Vec<u8>], rounds: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let flat = Flat::new(stream);
-    let mut decoder = ItchDecoder::new(Timestamp(0));
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        for raw in flat.messages() {
-            decoder.decode(raw, Timestamp(1), &mut Taken)?;
-        }
+    if arguments.takes("packet") {
+        let mut packets: Vec<Vec<u8>> = stream.chunks(PER_PACKET).map(frame).collect();
+        let mut decoder = PacketDecoder::new(Timestamp(0), ReorderWindow::default());
+        let mut first = 1_u64;
+        each(
+            "packet: the same from a captured packet",
+            STREAM,
+            passes,
+            || (),
+            |()| {
+                for packet in &mut packets {
+                    // The number of the first message, behind Ethernet, IP and UDP headers and the session.
+                    packet[52..60].copy_from_slice(&first.to_be_bytes());
+                    first += PER_PACKET as u64;
+                    decoder.decode(packet, Timestamp(1), &mut Taken).expect("a packet of MoldUDP64");
+                }
+            },
+        );
     }
-    Ok(begin.elapsed().as_nanos() as f64 / (rounds * STREAM) as f64)
-}
-
-fn packet(stream: &[Vec<u8>], rounds: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let mut packets: Vec<Vec<u8>> = stream.chunks(PER_PACKET).map(frame).collect();
-    let mut decoder = PacketDecoder::new(Timestamp(0), ReorderWindow::default());
-    let mut first = 1_u64;
-    let begin = Instant::now();
-    for _ in 0..rounds {
-        for packet in &mut packets {
-            // The number of the first message, behind Ethernet, IP and UDP headers and the session.
-            packet[52..60].copy_from_slice(&first.to_be_bytes());
-            first += PER_PACKET as u64;
-            decoder.decode(packet, Timestamp(1), &mut Taken)?;
-        }
-    }
-    Ok(begin.elapsed().as_nanos() as f64 / (rounds * STREAM) as f64)
 }
 
 /// Messages one after the other, each behind its length, as in a packet.

@@ -1,24 +1,23 @@
 //! What the features of a capture cost: replays its books, quotes and trades through an engine.
 //!
-//! `cargo run --release -p chronos-market --example feature_cost -- CAPTURE.gz [MODE]`
+//! `cargo bench -p chronos-benches --bench features -- [books|all|events] [--passes N] [--capture CAPTURE.gz]`
 //!
-//! Every event is decoded and the book kept beforehand; then the engine alone is timed. `MODE` is what is timed: `all` (default)
-//! every event with a row written after each book batch, `books` only those, `events` all without rows. Under callgrind,
-//! `--collect-atstart=no --toggle-collect='feature_cost::replay'` counts the instructions of the same.
+//! Every event is decoded and the book kept beforehand; then the engine alone is timed: on `all` events with a row written after each book
+//! batch, on `books` and their rows only, on all `events` without rows. Instructions:
+//! `valgrind --tool=callgrind --toggle-collect='*measured*' BENCH books --passes 1`, divided by the events.
 
+use chronos_benches::input::Input;
+use chronos_benches::measure::{Arguments, each};
+use chronos_benches::table::circumstances;
 use chronos_market::book::{BookEvent, BookSync, DepthView, SyncOutcome};
 use chronos_market::decode::{BinanceDecoder, DecodeSink, Decoder, Message, split_capture_line};
 use chronos_market::{Bbo, FEATURES_MAX, FeatureConfig, FeatureEngine, Price, Qty, Side, Timestamp};
-use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
-use std::time::Instant;
 
 enum Event {
     Book(Box<DepthView>),
     Quote(Bbo),
-    Trade(Price, Qty, Side),
+    Trade(Price, Qty, Option<Side>),
 }
 
 struct Listener {
@@ -44,42 +43,41 @@ impl DecodeSink for Listener {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("which capture?")?;
-    let mode = arguments.next().unwrap_or_else(|| "all".into());
+    let arguments = Arguments::of_process();
+    let input = Input::asked_for(arguments.capture.as_deref())?;
     let mut listener = Listener { sync: BookSync::new(), events: Vec::new() };
     let mut decoder = BinanceDecoder::new();
-    for line in BufReader::new(MultiGzDecoder::new(File::open(path)?)).split(b'\n') {
-        let line = line?;
-        let line = split_capture_line(&line)?;
+    for line in input.bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let line = split_capture_line(line)?;
         decoder.decode(line.message, line.recv, &mut listener)?;
     }
-    let mut events = listener.events;
-    if mode == "books" {
-        events.retain(|(_, event)| matches!(event, Event::Book(_)));
-    }
+    let events = listener.events;
     let count = |is_kind: fn(&Event) -> bool| events.iter().filter(|(_, event)| is_kind(event)).count();
     let books = count(|event| matches!(event, Event::Book(_)));
+    println!("{}", circumstances());
     println!(
-        "{books} books, {} quotes, {} trades",
+        "input: {}, SHA-256 {}; {books} books, {} quotes, {} trades",
+        input.name,
+        input.sha256,
         count(|event| matches!(event, Event::Quote(_))),
-        count(|event| { matches!(event, Event::Trade(..)) })
+        count(|event| matches!(event, Event::Trade(..)))
     );
-    let mut engine = FeatureEngine::new(&FeatureConfig::default());
-    let best_ns = (0..5)
-        .map(|_| {
-            engine.reset();
-            let started = Instant::now();
-            replay(&mut engine, &events, mode != "events");
-            started.elapsed().as_nanos()
-        })
-        .min()
-        .unwrap_or(0);
-    println!("{:.1} ns an event, {:.1} ns a book, best of 5", best_ns as f64 / events.len() as f64, best_ns as f64 / books as f64);
+    let engine = || FeatureEngine::new(&FeatureConfig::default());
+    let passes = arguments.passes.unwrap_or(15);
+    if arguments.takes("all") {
+        each("all: an event, a row after each book", events.len(), passes, engine, |engine| replay(engine, &events, true));
+    }
+    if arguments.takes("events") {
+        each("events: an event, without rows", events.len(), passes, engine, |engine| replay(engine, &events, false));
+    }
+    if arguments.takes("books") {
+        let mut only = events;
+        only.retain(|(_, event)| matches!(event, Event::Book(_)));
+        each("books: a book and its row", only.len(), passes, engine, |engine| replay(engine, &only, true));
+    }
     Ok(())
 }
 
-#[inline(never)]
 fn replay(engine: &mut FeatureEngine, events: &[(Timestamp, Event)], writes: bool) {
     let mut row = [0.0; FEATURES_MAX];
     for (now, event) in events {

@@ -1,13 +1,16 @@
-//! What one change of an order book costs: on real streams (Databento's of CME, Bitstamp's) where the folder `CHRONOS_DATA` holds
+//! What one change of an order book costs: on real streams (Databento's of CME, Bitstamp's) where the folder of captures holds
 //! them, and on a made-up one in the manner of ITCH.
 //!
-//! `cargo run --release -p chronos-market --example l3_cost [operations]`, and for instructions
-//! `valgrind --tool=callgrind --toggle-collect='*replay*' target/release/examples/l3_cost 300000`.
+//! `cargo bench -p chronos-benches --bench order_book -- [databento|bitstamp|5000|50000] [--passes N]`, and for instructions
+//! `valgrind --tool=callgrind --toggle-collect='*measured*' BENCH 50000 --passes 1`, divided by the changes.
 //!
 //! In the made-up stream three of four orders are cancelled, most of them soon after they came; prices lie a few ticks from the best with a long tail; the
 //! best queue is executed from its front. A change is told with its level, its new total, and its rank; best bid and ask are read
 //! after each, as a feed handler does.
 
+use chronos_benches::input::data_folder;
+use chronos_benches::measure::{Arguments, each, input_sha256};
+use chronos_benches::table::circumstances;
 use chronos_market::book::{OrderBook, OrderBookError};
 use chronos_market::decode::{
     BitstampDecoder, DbnDecoder, DbnMetadata, DbnStep, DecodeSink, Decoder, Message, OrderAction, RestingOrder, split_dbn_record,
@@ -15,45 +18,43 @@ use chronos_market::decode::{
 use chronos_market::{Price, Qty, Side, Timestamp};
 use std::hint::black_box;
 use std::io::Read;
-use std::time::Instant;
 
 const TICK: i64 = 10_000_000;
-const OPERATIONS: usize = 10_000_000;
+const OPERATIONS: usize = 1_000_000;
 
 fn main() {
-    let operations = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(OPERATIONS);
-    for (name, stream) in [("Databento, CME ES", databento()), ("Bitstamp, 2015", bitstamp())] {
-        if let Some(stream) = stream {
-            measure(name, &[], &stream, 30);
+    let arguments = Arguments::of_process();
+    println!("{}", circumstances());
+    for (stage, name, stream) in [("databento", "Databento, CME ES", databento()), ("bitstamp", "Bitstamp, 2015", bitstamp())] {
+        match stream {
+            Some(stream) if arguments.takes(stage) => measure(name, &[], &stream, arguments.passes.unwrap_or(100)),
+            Some(_) => {}
+            None => println!("{name}: skipped, not among the captures"),
         }
     }
-    for (name, resting) in [("made up, 5,000 orders at rest", 5_000), ("made up, 50,000 orders at rest", 50_000)] {
-        let (seed, stream) = generate(resting, operations);
-        measure(name, &seed, &stream, 3);
+    for (stage, name, resting) in [("5000", "made up, 5,000 at rest", 5_000), ("50000", "made up, 50,000 at rest", 50_000)] {
+        if arguments.takes(stage) {
+            let (seed, stream) = generate(resting, OPERATIONS);
+            measure(name, &seed, &stream, arguments.passes.unwrap_or(15));
+        }
     }
 }
 
-/// The best of some runs, and the middle one.
-fn measure(name: &str, seed: &[OrderAction], stream: &[OrderAction], runs: usize) {
-    let mut book = OrderBook::new(1 << 18);
-    let mut costs: Vec<f64> = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        book.clear();
+fn measure(name: &str, seed: &[OrderAction], stream: &[OrderAction], passes: usize) {
+    let book = || {
+        let mut book = OrderBook::new(1 << 18);
         replay(&mut book, seed);
-        let started = Instant::now();
-        replay(&mut book, stream);
-        costs.push(started.elapsed().as_nanos() as f64 / stream.len() as f64);
-    }
-    costs.sort_by(f64::total_cmp);
+        book
+    };
+    let mut end = book();
+    replay(&mut end, stream);
+    let (orders, bids, asks) = (end.len(), end.depth(Side::Buy), end.depth(Side::Sell));
+    let texts: Vec<String> = seed.iter().chain(stream).map(|action| format!("{action:?}")).collect();
     println!(
-        "{name}: {:.1} ns a change (median of {runs}: {:.1}) over {} changes; at the end {} orders at {} + {} levels",
-        costs[0],
-        costs[runs / 2],
-        stream.len(),
-        book.len(),
-        book.depth(Side::Buy),
-        book.depth(Side::Sell)
+        "input: SHA-256 of the changes {}; at the end {orders} orders at {bids} + {asks} levels",
+        input_sha256(texts.iter().map(String::as_bytes))
     );
+    each(name, stream.len(), passes, book, |book| replay(book, stream));
 }
 
 /// What happened to orders, without the messages around it.
@@ -71,7 +72,7 @@ impl DecodeSink for Actions {
 }
 
 fn data(name: &str) -> Option<Vec<u8>> {
-    std::fs::read(std::path::Path::new(&std::env::var_os("CHRONOS_DATA")?).join(name)).ok()
+    std::fs::read(data_folder().join(name)).ok()
 }
 
 fn databento() -> Option<Vec<OrderAction>> {
@@ -97,7 +98,6 @@ fn bitstamp() -> Option<Vec<OrderAction>> {
     Some(actions.0)
 }
 
-#[inline(never)]
 fn replay(book: &mut OrderBook, stream: &[OrderAction]) {
     for action in stream {
         black_box(apply(book, action).is_ok());

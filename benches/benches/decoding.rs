@@ -1,74 +1,53 @@
 //! What a capture costs, stage by stage: line ends and receive times, decoding, the book; the kinds of messages; level changes.
 //!
-//! `cargo run --release -p chronos-market --example market_cost -- CAPTURE.gz [STAGE [PASSES]]`
+//! `cargo bench -p chronos-benches --bench decoding -- [STAGE...] [--passes N] [--capture CAPTURE.gz]`, with the stages `split`, `decode`,
+//! `book`, `quotes`, `trades`, `depth20`, `depth100` and `l2`. The capture is read into memory first and counts for nothing. 512-bit
+//! instructions take a while to be up to speed: `depth20 --passes 1001`.
 //!
-//! The capture is read into memory first and counts for nothing. Each figure is the best of the passes and their median. For instruction counts, one
-//! pass of one stage (`split`, `decode`, `book`, `quotes`, `trades`, `depth20`, `depth100`, `l2`):
-//! `valgrind --tool=callgrind --toggle-collect='market_cost::measured*' target/release/examples/market_cost CAPTURE.gz decode 1`.
+//! Instructions: `valgrind --tool=callgrind --toggle-collect='*measured*' BENCH decode --passes 1`, divided by the count printed; without the
+//! anchors beside `depth20`, `depth100` and `l2`, which are timed by the same and run only where there are more passes.
 
+use chronos_benches::input::Input;
+use chronos_benches::measure::{Arguments, each};
+use chronos_benches::table::circumstances;
 use chronos_market::book::{BookSync, DepthView, L2Book};
 use chronos_market::decode::{BinanceDecoder, DecodeSink, Decoder, LevelChange, Message, split_capture_line};
 use chronos_market::{BookState, Qty, Side, Timestamp};
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::io::Read;
-use std::time::Instant;
 
-type Failure = Box<dyn std::error::Error>;
-
-const STAGES: [&str; 8] = ["split", "decode", "book", "quotes", "trades", "depth20", "depth100", "l2"];
-
-fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("which capture?")?;
-    let stage = arguments.next();
-    let passes = arguments.next().map_or(Ok(21), |passes| passes.parse())?;
-    let mut text = Vec::new();
-    flate2::read::MultiGzDecoder::new(std::fs::File::open(&path)?).read_to_end(&mut text)?;
-    println!("{path}: {} bytes", text.len());
-    for name in STAGES.iter().filter(|name| stage.as_deref().is_none_or(|stage| stage == **name)) {
-        let (what, count, [best, median]) = match *name {
-            "split" => whole(&text, passes, split),
-            "decode" => whole(&text, passes, decode),
-            "book" => whole(&text, passes, book),
-            "l2" => level_changes(&text, passes),
-            kind => messages(&text, passes, kind),
-        };
-        tell(name, what, count, [best, median]);
+fn main() -> std::io::Result<()> {
+    let arguments = Arguments::of_process();
+    let passes = arguments.passes.unwrap_or(21);
+    let input = Input::asked_for(arguments.capture.as_deref())?;
+    let text = input.bytes.as_slice();
+    println!("{}", circumstances());
+    println!("input: {}, {} bytes, SHA-256 {}", input.name, text.len(), input.sha256);
+    for (stage, name, pass) in [
+        ("split", "split: a line", split as fn(&[u8]) -> usize),
+        ("decode", "decode: a line, split and decoded", decode),
+        ("book", "book: a line, decoded, book and view", book),
+    ] {
+        if arguments.takes(stage) {
+            let count = pass(text);
+            each(
+                name,
+                count,
+                passes,
+                || (),
+                |()| {
+                    black_box(pass(black_box(text)));
+                },
+            );
+        }
+    }
+    for stage in ["quotes", "trades", "depth20", "depth100"].into_iter().filter(|stage| arguments.takes(stage)) {
+        messages(text, passes, stage);
+    }
+    if arguments.takes("l2") {
+        level_changes(text, passes);
     }
     Ok(())
-}
-
-/// Prints nanoseconds each, of the best pass and the median.
-fn tell(name: &str, what: &str, count: usize, ns: [f64; 2]) {
-    let [best, median] = ns.map(|ns| ns / count as f64);
-    println!("{name:<20} {count:>8} {what:<8} {best:>8.1} ns each, median {median:>8.1}, {:>7.3} M/s", 1e3 / best);
-}
-
-/// Runs a pass over the whole capture again and again.
-fn whole(text: &[u8], passes: usize, pass: fn(&[u8]) -> usize) -> (&'static str, usize, [f64; 2]) {
-    let mut count = 0;
-    let ns = times(passes, || count = measured(|| pass(black_box(text))));
-    ("lines", count, ns)
-}
-
-/// What instruction counts are taken of.
-#[inline(never)]
-fn measured<T>(work: impl FnOnce() -> T) -> T {
-    work()
-}
-
-/// Nanoseconds of the best pass, and of the median.
-fn times(passes: usize, mut pass: impl FnMut()) -> [f64; 2] {
-    let mut times: Vec<u128> = (0..passes.max(1))
-        .map(|_| {
-            let start = Instant::now();
-            pass();
-            start.elapsed().as_nanos()
-        })
-        .collect();
-    times.sort_unstable();
-    [times[0] as f64, times[times.len() / 2] as f64]
 }
 
 #[inline]
@@ -161,7 +140,7 @@ impl DecodeSink for Kind {
 }
 
 /// Messages of one kind, in turn.
-fn messages(text: &[u8], passes: usize, kind: &str) -> (&'static str, usize, [f64; 2]) {
+fn messages(text: &[u8], passes: usize, kind: &str) {
     let mut decoder = BinanceDecoder::new();
     let mut kept = Vec::new();
     for message in lines(text).filter_map(|line| Some(split_capture_line(line).ok()?.message)) {
@@ -176,27 +155,38 @@ fn messages(text: &[u8], passes: usize, kind: &str) -> (&'static str, usize, [f6
             kept.push(message);
         }
     }
+    if kept.is_empty() {
+        println!("  {kind}: skipped, the capture has none");
+        return;
+    }
     let mut seen = Seen(0);
-    let ns = times(passes, || {
-        measured(|| {
+    each(
+        &format!("{kind}: a message"),
+        kept.len(),
+        passes,
+        || (),
+        |()| {
             for message in &kept {
                 let _ = decoder.decode(black_box(message), Timestamp(0), &mut seen);
             }
-        });
-    });
-    if kind.starts_with("depth") {
-        let mut buffers = simd_json::Buffers::new(1 << 20);
-        let mut copy = Vec::new();
-        let anchor = times(passes, || {
-            for message in &kept {
-                copy.clear();
-                copy.extend_from_slice(message);
-                black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers).map_or(0, |tape| tape.0.len()));
-            }
-        });
-        tell("simd-json tape", "messages", kept.len(), anchor);
+        },
+    );
+    if kind.starts_with("depth") && passes > 1 {
+        let (mut buffers, mut copy) = (simd_json::Buffers::new(1 << 20), Vec::new());
+        each(
+            &format!("{kind}: simd-json's tape alone"),
+            kept.len(),
+            passes,
+            || (),
+            |()| {
+                for message in &kept {
+                    copy.clear();
+                    copy.extend_from_slice(message);
+                    black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers).map_or(0, |tape| tape.0.len()));
+                }
+            },
+        );
     }
-    ("messages", kept.len(), ns)
 }
 
 /// The level changes of a capture from its snapshot on, each followed by a look at both bests.
@@ -212,7 +202,7 @@ impl DecodeSink for Changes {
     }
 }
 
-fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, [f64; 2]) {
+fn level_changes(text: &[u8], passes: usize) {
     let (mut decoder, mut changes) = (BinanceDecoder::new(), Changes(Vec::new(), Vec::new()));
     for message in lines(text).filter_map(|line| Some(split_capture_line(line).ok()?.message)) {
         let _ = decoder.decode(message, Timestamp(0), &mut changes);
@@ -222,31 +212,40 @@ fn level_changes(text: &[u8], passes: usize) -> (&'static str, usize, [f64; 2]) 
     for level in &snapshot {
         let _ = start.set(level.side, level.price, level.qty);
     }
-    let ns = times(passes, || {
-        let mut book = start.clone();
-        measured(|| {
+    each(
+        "l2: a change, both bests read",
+        changes.len(),
+        passes,
+        || start.clone(),
+        |book| {
             for change in &changes {
                 let _ = book.set(change.side, change.price, change.qty);
                 black_box(book.bbo());
             }
-        });
-    });
+        },
+    );
+    if passes == 1 {
+        return;
+    }
     let mut maps: [BTreeMap<i64, Qty>; 2] = Default::default();
     for level in &snapshot {
         maps[level.side as usize].insert(level.price.0, level.qty);
     }
-    let anchor = times(passes, || {
-        let mut maps = maps.clone();
-        for change in &changes {
-            let map = &mut maps[change.side as usize];
-            if change.qty.0 == 0 {
-                map.remove(&change.price.0);
-            } else {
-                map.insert(change.price.0, change.qty);
+    each(
+        "l2: the same in two BTreeMaps",
+        changes.len(),
+        passes,
+        || maps.clone(),
+        |maps| {
+            for change in &changes {
+                let map = &mut maps[change.side as usize];
+                if change.qty.0 == 0 {
+                    map.remove(&change.price.0);
+                } else {
+                    map.insert(change.price.0, change.qty);
+                }
+                black_box((maps[Side::Buy as usize].last_key_value(), maps[Side::Sell as usize].first_key_value()));
             }
-            black_box((maps[Side::Buy as usize].last_key_value(), maps[Side::Sell as usize].first_key_value()));
-        }
-    });
-    tell("two BTreeMaps", "changes", changes.len(), anchor);
-    ("changes", changes.len(), ns)
+        },
+    );
 }
