@@ -182,8 +182,13 @@ impl Drive {
             ColdLink { records, blocks, retired, waiting: Waiting::Spin },
             Nobody,
         );
-        let config =
-            IngestConfig { tick: TickConfig::default(), features: FeatureConfig::default(), verify: false, cold_start: None };
+        let config = IngestConfig {
+            tick: TickConfig::default(),
+            features: FeatureConfig::default(),
+            verify: false,
+            cold_start: None,
+            levels: None,
+        };
         let mut fused = Fused::new(Ingest::new(instruments, self.capture.sources(), &config), trade);
         let started = Instant::now();
         driven(&mut fused, &self.messages);
