@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// A journal being followed. Records that the trade group makes by itself (orders, timers, states) are compared one by one; those
-/// that came from outside (reports, what was done by hand, skipped frames, what the cold path was not told, when parameters took effect) are told when it is their
-/// turn, which is where every record before them was made and as much was taken in as then.
+/// that came from outside (reports, what was done by hand, skipped frames, what the cold path was not told, when parameters took effect)
+/// are told when it is their turn, which is where every record before them was made and as much was taken in as then.
 #[derive(Debug)]
 pub struct JournalFollower {
     reader: JournalReader,

@@ -30,8 +30,9 @@
 //! hand so that a session that goes on from there has the same limits and is held by the same.
 //!
 //! **Following.** A [`JournalFollower`] leads a replay of the session's captures along its journal, with a [`JournaledVenue`] in the
-//! venue's place: reports, what was done by hand, skips and what the cold path was not told happen again where they did, and every record the replay makes must equal
-//! the journal's. Messages that were lost before ingest are no part of the captures: [`overruns`] tells where, for the driver.
+//! venue's place: reports, what was done by hand, skips and what the cold path was not told happen again where they did, and every record
+//! the replay makes must equal the journal's. Messages that were lost before ingest are no part of the captures: [`overruns`] tells where,
+//! for the driver.
 
 pub(crate) mod content;
 mod error;
