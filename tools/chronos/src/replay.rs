@@ -99,7 +99,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     print_config: bool,
     /// Do by hand what this file says (TOML): `[[control]]` entries with `at`, a number of lines or a time, and either `do` (halt,
-    /// reduce, resume, kill, restore) or `limits` (keys of [risk])
+    /// reduce, resume, kill, restore) or `limits` (keys of `[risk]`)
     #[arg(long, value_name = "FILE", long_help = CONTROLS_HELP)]
     controls: Option<PathBuf>,
     /// Follow the journal of an earlier session of the same captures: reports, orders to the system, other limits and skipped
