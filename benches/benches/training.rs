@@ -1,15 +1,17 @@
 //! A full step of training of the default model, forward, loss, backward and AdamW, beside PyTorch with a scan of its own; and the fused
 //! operations alone.
 //!
-//! `RAYON_NUM_THREADS` says on how many threads, Python's too. The anchor runs on the same weights and rows in the same run where the
+//! `CHRONOS_DEVICE` says where: `cpu`, as it is, or `gpu` in a build with `--features chronos-training/gpu`; there mixed precision and a wider
+//! network are timed too, and PyTorch runs on the card. `RAYON_NUM_THREADS` says on how many threads, Python's too. The anchor runs on the same weights and rows in the same run where the
 //! Python that `CHRONOS_PYTHON` names (default `python3`) has torch; the two losses before the first step are printed to be compared.
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::tensor::{Device, Distribution};
+use burn::tensor::{DType, Device, Distribution};
 use chronos_benches::measure::{input_sha256, measure, print_seconds, reference};
 use chronos_benches::table;
 use chronos_research::ticks::Ticks;
+use chronos_training::device::TrainingDevice;
 use chronos_training::fit::{Event, Fit, Plan, mean_loss};
 use chronos_training::losses::HeadLoss;
 use chronos_training::network::{Network, NetworkConfig, decays};
@@ -48,25 +50,39 @@ fn main() -> Result<(), Box<dyn Error>> {
         input_sha256([&bytes[..]])
     );
 
-    let device = Device::flex().autodiff();
-    println!("\none step of training, as chronos train makes it; goal 0.100 s on 2 cores");
-    for dropout in [NetworkConfig::default().dropout, 0.0] {
-        train(dropout, &ticks, &labels, &device)?;
+    let kind: TrainingDevice = std::env::var("CHRONOS_DEVICE").map_or(Ok(TrainingDevice::Cpu), |name| name.parse())?;
+    let device = kind.open()?.autodiff();
+    println!("\none step of training on the {kind}, as chronos train makes it; goal 0.100 s on 2 cores");
+    let networks = match kind {
+        TrainingDevice::Cpu => vec![NetworkConfig::default(), NetworkConfig { dropout: 0.0, ..NetworkConfig::default() }],
+        TrainingDevice::Gpu => {
+            let wide = NetworkConfig { d_model: 512, layers: 8, dropout: 0.0, ..NetworkConfig::default() };
+            let narrow = NetworkConfig { dropout: 0.0, ..NetworkConfig::default() };
+            let mixed = |network: &NetworkConfig| NetworkConfig { mixed_precision: true, ..network.clone() };
+            vec![mixed(&narrow), narrow, mixed(&wide), wide]
+        }
+    };
+    for network in &networks {
+        if network.mixed_precision && !device.supports_dtype(DType::BF16) {
+            println!("  skipped: the device has no bfloat16, which mixed precision needs");
+            continue;
+        }
+        train(network, &ticks, &labels, &device)?;
     }
     println!("\nthe operations alone, forward and backward, d_inner 256, d_state 16");
     operations(&device);
     println!("\nthe same step, dropout 0, by PyTorch with a scan of its own");
-    anchor(&ticks, &labels, threads)
+    anchor(kind, &ticks, &labels, threads)
 }
 
 /// Steps of a run, each from the end of the one before it.
-fn train(dropout: f64, ticks: &Ticks, labels: &[(usize, f32)], device: &Device) -> Result<(), Box<dyn Error>> {
+fn train(network: &NetworkConfig, ticks: &Ticks, labels: &[(usize, f32)], device: &Device) -> Result<(), Box<dyn Error>> {
     let mut windows = TickWindows::new(ticks, STEPS, 1, device)?;
     let lasts: Vec<usize> = (1..=BATCH).map(|window| window * STEPS - 1).collect();
     for (row, (class, target)) in lasts.iter().zip(labels) {
         windows.label(*row, *class, *target, 1.0);
     }
-    let model = DirectionModel::new(network(dropout, device)?, HeadLoss::default());
+    let model = DirectionModel::new(Network::untrained(network, FEATURES, SEED, device)?, HeadLoss::default());
     println!("  parameters: {}; loss before: {:.6}", model.num_params(), mean_loss(&model, &windows, &lasts, BATCH));
     let plan = Plan {
         epochs: 1,
@@ -87,12 +103,11 @@ fn train(dropout: f64, ticks: &Ticks, labels: &[(usize, f32)], device: &Device) 
     });
     fit.run(model)?;
     let seconds = ends[WARM_UP - 1..].windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64()).collect();
-    print_seconds(&format!("forward, loss, backward, AdamW; dropout {dropout}"), seconds);
+    let NetworkConfig { d_model, layers, dropout, mixed_precision, .. } = network;
+    let name =
+        format!("forward, loss, backward, AdamW; d_model {d_model}, layers {layers}, dropout {dropout}, mixed {mixed_precision}");
+    print_seconds(&name, seconds);
     Ok(())
-}
-
-fn network(dropout: f64, device: &Device) -> Result<Network, Box<dyn Error>> {
-    Ok(Network::untrained(&NetworkConfig { dropout, ..NetworkConfig::default() }, FEATURES, SEED, device)?)
 }
 
 /// Each fused operation on the shapes that a block gives it.
@@ -111,12 +126,13 @@ fn operations(device: &Device) {
         d: vector(256),
         z: normal(wide),
     };
-    measure("selective scan, forward", RUNS, || selective_scan(input.clone()));
-    measure("selective scan", RUNS, || selective_scan(input.clone()).sum().backward());
+    let timed = |name: &str, work: &dyn Fn()| measure(name, RUNS, || (work(), device.sync().is_ok()));
+    timed("selective scan, forward", &|| drop(selective_scan(input.clone())));
+    timed("selective scan", &|| drop(selective_scan(input.clone()).sum().backward()));
     let (taps, bias) = (matrix([4, 256]), vector(256));
-    measure("causal convolution", RUNS, || causal_conv_silu(input.u.clone(), taps.clone(), bias.clone()).sum().backward());
+    timed("causal convolution", &|| drop(causal_conv_silu(input.u.clone(), taps.clone(), bias.clone()).sum().backward()));
     let (rows, gain) = (matrix([BATCH * STEPS, 128]), vector(128));
-    measure("RMS norm, rows of 128", RUNS, || rms_norm(rows.clone(), gain.clone()).sum().backward());
+    timed("RMS norm, rows of 128", &|| drop(rms_norm(rows.clone(), gain.clone()).sum().backward()));
 }
 
 /// Windows that reach nowhere into each other.
@@ -141,9 +157,9 @@ fn labels() -> Vec<(usize, f32)> {
 }
 
 /// The same step by PyTorch, from the same weights and rows.
-fn anchor(ticks: &Ticks, labels: &[(usize, f32)], threads: usize) -> Result<(), Box<dyn Error>> {
+fn anchor(kind: TrainingDevice, ticks: &Ticks, labels: &[(usize, f32)], threads: usize) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let network = network(0.0, &Device::flex())?;
+    let network = Network::untrained(&NetworkConfig::default(), FEATURES, SEED, &Device::flex())?;
     let mut weights = Vec::new();
     let mut names = Vec::new();
     for parameter in read_parameters(&network)? {
@@ -156,7 +172,7 @@ fn anchor(ticks: &Ticks, labels: &[(usize, f32)], threads: usize) -> Result<(), 
     let rows: Vec<u8> = ticks.values.iter().chain(&ticks.elapsed_s).chain(targets).flat_map(|value| value.to_le_bytes()).collect();
     let description = serde_json::json!({
         "batch": BATCH, "steps": STEPS, "features": FEATURES, "classes": labels.iter().map(|(class, _)| class).collect::<Vec<_>>(), "layers": network.spec().layers,
-        "auxiliary_after": network.spec().layers / 2, "parameters": names, "threads": threads, "runs": ANCHOR_RUNS,
+        "auxiliary_after": network.spec().layers / 2, "parameters": names, "threads": threads, "is_on_card": kind == TrainingDevice::Gpu, "runs": ANCHOR_RUNS,
         "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY,
     });
     let path = |name: &str| folder.path().join(name);

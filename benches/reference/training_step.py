@@ -1,4 +1,4 @@
-"""A full step of training by PyTorch on the CPU, with a selective scan of its own backward pass; prints versions, the loss before the
+"""A full step of training by PyTorch, with a selective scan of its own backward pass; prints versions, the loss before the
 first step, and median, p99 and maximum of the steps in seconds."""
 
 import json
@@ -12,18 +12,19 @@ import torch.nn.functional as F
 description = json.load(open(sys.argv[1]))
 batch, steps, features = (description[name] for name in ("batch", "steps", "features"))
 torch.set_num_threads(description["threads"])
+device = torch.device("cuda" if description["is_on_card"] else "cpu")
 
 flat, parameters, at = np.fromfile(sys.argv[2], np.float32), {}, 0
 for parameter in description["parameters"]:
     count = int(np.prod(parameter["shape"]))
     values = torch.from_numpy(flat[at : at + count].copy()).reshape(parameter["shape"])
-    parameters[parameter["name"]] = values.requires_grad_()
+    parameters[parameter["name"]] = values.to(device).requires_grad_()
     at += count
-rows = torch.from_numpy(np.fromfile(sys.argv[3], np.float32))
+rows = torch.from_numpy(np.fromfile(sys.argv[3], np.float32)).to(device)
 x, dt_s, targets = rows.split([batch * steps * features, batch * steps, batch])
 x, dt_s = x.reshape(batch, steps, features), dt_s.reshape(batch, steps, 1)
-classes = torch.tensor(description["classes"])
-SCALES = torch.tensor([1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6])
+classes = torch.tensor(description["classes"], device=device)
+SCALES = torch.tensor([1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6], device=device)
 
 
 class Scan(torch.autograd.Function):
@@ -113,7 +114,9 @@ for run in range(description["runs"] + 3):
     total = loss()
     total.backward()
     optimiser.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     times.append(time.perf_counter() - started)
 times = np.sort(times[3:])
-print(f"torch {torch.__version__}, threads {torch.get_num_threads()}; loss before: {first:.6f}, after: {total.item():.6f}")
+print(f"torch {torch.__version__} on {device}, threads {torch.get_num_threads()}; loss before: {first:.6f}, after: {total.item():.6f}")
 print(f"{len(times)} runs  median {np.median(times):.6f}  p99 {np.quantile(times, 0.99, method='higher'):.6f}  max {times[-1]:.6f} s")

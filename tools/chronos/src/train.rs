@@ -7,6 +7,7 @@ use chronos_research::ledger::Ledger;
 use chronos_research::ticks::read_ticks;
 use chronos_session::format::{count, decimal};
 use chronos_session::model::ModelDirectory;
+use chronos_training::device::TrainingDevice;
 use chronos_training::fit::Event;
 use chronos_training::ticks::{TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, train_ticks};
 use clap::Args;
@@ -51,12 +52,15 @@ pub(crate) struct Arguments {
     /// The symbol, where there are several
     #[arg(long, value_name = "SYMBOL", value_delimiter = ',')]
     symbols: Option<Vec<String>>,
-    /// The same seed gives the same model on one machine
+    /// The same seed gives the same model on one device of one machine
     #[arg(long)]
     seed: Option<u64>,
     /// Members of a deep ensemble, each from a seed of its own
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     members: usize,
+    /// What to train on: cpu, or gpu in a program built with `--features gpu`; another device gives another model
+    #[arg(long, value_name = "DEVICE", default_value_t = TrainingDevice::Cpu)]
+    device: TrainingDevice,
     /// Go on from the checkpoints in the folder
     #[arg(long)]
     resume: bool,
@@ -87,6 +91,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ModelDirectory::refuse_taken(out)?;
     let config = config(arguments)?;
     let horizon_ns = config.horizon_ns().context("a horizon such as 1s")?;
+    // Before the captures are read: that takes long.
+    arguments.device.open()?;
     let data = with_capture_bar("lines", |progress| read_ticks(&arguments.data, horizon_ns, &config.session, progress))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let started = Instant::now();
@@ -97,6 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let mut options = TickTrainOptions {
         members: arguments.members,
+        device: arguments.device,
         checkpoints: Some(out.join("checkpoints")),
         resume: arguments.resume,
         cost_bps: arguments.cost,

@@ -3,6 +3,7 @@
 //! Empty without the feature `train`, which brings burn.
 #![cfg(feature = "train")]
 
+pub mod device;
 pub mod fit;
 pub mod inspect;
 pub mod losses;

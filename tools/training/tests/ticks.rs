@@ -6,6 +6,7 @@ use chronos_exchange::{GeneratorConfig, generate_file};
 use chronos_inference::{NativeModel, StepWeights};
 use chronos_market::REGIME_EMBEDDING;
 use chronos_research::ticks::{Scaler, TickData, Ticks, read_ticks, step_through};
+use chronos_training::device::TrainingDevice;
 use chronos_training::fit::{Event, ScheduleBy};
 use chronos_training::network::{Network, NetworkConfig, Read, WindowInput};
 use chronos_training::optimiser::Schedule;
@@ -45,6 +46,7 @@ fn train(data: TickData, config: &TickTrainConfig, checkpoints: Option<PathBuf>,
     };
     let mut options = TickTrainOptions {
         members: 1,
+        device: TrainingDevice::Cpu,
         checkpoints,
         resume: true,
         cost_bps: 1.0,

@@ -10,10 +10,12 @@
 //! thread each, and averaged by what they weigh: on two cores a step of the default model takes two thirds of what it takes with each of its
 //! products shared between them.
 //!
-//! Training is in f32 or f64, the precision of the module's parameters. Lower precisions are refused
-//! ([`crate::parameters::ParameterError::Precision`]): burn's CPU backend has f16 and bf16, but nothing was gained from them (on one
-//! busy core a product of 2048 x 128 by 128 x 512 took as long in f16 as in f32 and 1.8 times as long in bf16, silu five and nine times). A module may
-//! cast inside its forward pass where its device gains from that; parameters, gradients and moments stay in the precision above.
+//! A graphics card takes whole batches.
+//!
+//! Training is in f32 or f64, the precision of the module's parameters; lower ones are refused
+//! ([`crate::parameters::ParameterError::Precision`]). A module may round within its forward pass, as the network does for
+//! `mixed_precision`; parameters, gradients and moments stay in the precision above. Nothing is gained from that on a processor (on one busy core a
+//! product of 2048 x 128 by 128 x 512 took as long in f16 as in f32 and 1.8 times as long in bf16, silu five and nine times).
 
 mod augmentation;
 mod checkpoint;

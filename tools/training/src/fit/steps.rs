@@ -4,7 +4,7 @@ use super::checkpoint::{Checkpoint, CheckpointError, io_error, remove, save_para
 use super::curves::{Curves, EpochRecord};
 use super::error::{FitError, Saved};
 use super::health::ParameterHealth;
-use super::pieces::{Computed, PIECE, Threads, cut};
+use super::pieces::{Computed, Threads};
 use super::plan::Plan;
 use super::run::{Best, Checkpoints, Ended, Event, Fit, Fitted, Progress};
 use super::seeds::seed_of;
@@ -67,7 +67,7 @@ struct Step {
 impl Run {
     /// From the checkpoint where there is one to go on from, or from nothing.
     pub(super) fn begin<M: Objective, S: Samples<Batch = M::Batch>>(fit: &Fit<'_, M, S>, module: M) -> Result<(M, Self), FitError> {
-        let threads = Threads::new(fit.plan.batch.div_ceil(PIECE).saturating_mul(fit.plan.accumulate))?;
+        let threads = Threads::new(&module, fit.plan.batch, fit.plan.accumulate)?;
         if let Some(checkpoints) = &fit.checkpoints {
             let path = checkpoints.latest();
             if path.exists() {
@@ -179,7 +179,7 @@ impl Run {
         let (plan, state) = (&fit.plan, &mut self.state);
         let learning_rate = plan.learning_rate_at(state.step, state.epoch);
         let (mut gradients, mut mean_loss) = (None::<ModuleGradients>, 0.0);
-        let (pieces, shares): (Vec<&[usize]>, Vec<f64>) = cut(fit.samples, samples, plan.batch).into_iter().unzip();
+        let (pieces, shares): (Vec<&[usize]>, Vec<f64>) = self.threads.cut(fit.samples, samples, plan.batch).into_iter().unzip();
         let seed = |place: usize| seed_of(plan.seed, &[state.step, place as u64]);
         let computed = self.threads.compute(&module, fit.samples, state.epoch, &pieces, seed);
         for ((computed, piece), share) in computed.into_iter().zip(pieces).zip(shares) {

@@ -1,5 +1,6 @@
 //! What a network is made of.
 
+use crate::operations::Precision;
 use chronos_inference::StepSpec;
 
 /// Sizes of a network and how it is trained; the number of features comes from the data.
@@ -22,6 +23,9 @@ pub struct NetworkConfig {
     pub head_hidden: usize,
     /// Share of values that training drops, of what each block adds and of each head's hidden layer.
     pub dropout: f64,
+    /// Products of training in bfloat16, on devices that have it: for wide networks on a graphics card. Parameters, gradients and moments
+    /// stay in f32.
+    pub mixed_precision: bool,
     /// After how many blocks auxiliary heads stand, each number once, rising; absent for one in the middle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auxiliary_after: Option<Vec<usize>>,
@@ -42,6 +46,7 @@ impl Default for NetworkConfig {
             dt_rank,
             head_hidden,
             dropout: 0.1,
+            mixed_precision: false,
             auxiliary_after: None,
             volatility: Vec::new(),
         }
@@ -124,6 +129,11 @@ impl NetworkConfig {
             Some(place) => Err(NetworkError::Volatility { place: *place, features }),
             None => Ok(()),
         }
+    }
+
+    /// In what products are computed.
+    pub(super) fn precision(&self) -> Precision {
+        if self.mixed_precision { Precision::Mixed } else { Precision::Full }
     }
 
     /// After how many blocks auxiliary heads stand.

@@ -1,7 +1,7 @@
 //! The parts of the network, with their fields named as the model file names them.
 
 use super::Read;
-use crate::operations::{ScanInput, causal_conv_silu, product, rms_norm, selective_scan, silu};
+use crate::operations::{Precision, ScanInput, causal_conv_silu, product, rms_norm, selective_scan, silu};
 use burn::Tensor;
 use burn::module::{Module, Param};
 
@@ -19,8 +19,8 @@ pub(super) struct Affine {
 }
 
 impl Affine {
-    pub(super) fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
-        product(rows, self.weight.val()) + self.bias.val().unsqueeze()
+    pub(super) fn forward(&self, rows: Tensor<2>, precision: Precision) -> Tensor<2> {
+        product(rows, self.weight.val(), precision) + self.bias.val().unsqueeze()
     }
 }
 
@@ -42,8 +42,8 @@ impl HeadLayers {
         HeadLayers { hidden, output }
     }
 
-    pub(super) fn hidden(&self, rows: Tensor<2>) -> Tensor<2> {
-        silu(self.hidden.forward(rows))
+    pub(super) fn hidden(&self, rows: Tensor<2>, precision: Precision) -> Tensor<2> {
+        silu(self.hidden.forward(rows, precision))
     }
 }
 
@@ -62,11 +62,12 @@ pub(super) struct Block {
 
 impl Block {
     /// What the block adds to the residual stream, whose rows are steps, window after window; for the steps that are read.
-    pub(super) fn forward(&self, residual: Tensor<2>, [batch, steps]: [usize; 2], read: Read) -> Tensor<2> {
+    pub(super) fn forward(&self, residual: Tensor<2>, [batch, steps]: [usize; 2], read: Read, precision: Precision) -> Tensor<2> {
         let [states, channels] = self.a_log.val().dims();
         let [dt_rank, _] = self.dt_proj.weight.val().dims();
         let rows = batch * steps;
         let normed = rms_norm(residual, self.norm.weight.val());
+        let product = |rows, weight| product(rows, weight, precision);
         // The halves of the matrix, and not of the product: a matrix is cut at less cost than its larger product.
         let half = |place: usize| {
             let weight = self.in_proj.weight.val().narrow(1, place * channels, channels);

@@ -14,7 +14,7 @@ mod weights;
 
 pub use config::{NetworkConfig, NetworkError};
 
-use crate::operations::{product, rms_norm};
+use crate::operations::{Precision, product, rms_norm};
 use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::activation::sigmoid;
@@ -123,6 +123,7 @@ impl Network {
     /// As [`Network::forward`].
     pub fn forward_without(&self, ablation: Ablation, input: WindowInput, read: Read, dropout: Option<&mut Rng>) -> WindowOutput {
         let [batch, steps, _] = input.features.dims();
+        let precision = self.config.precision();
         let mut dropout = Dropout { probability: self.config.dropout, rng: dropout };
         let read_rows = |rows: Tensor<2>| last_rows(rows, [batch, steps], read);
         let mut residual = self.encode(input, ablation);
@@ -133,18 +134,18 @@ impl Network {
             if ablation == Ablation::Block(place) {
                 residual = last_rows(residual, [batch, steps], reads);
             } else {
-                let added = block.forward(residual.clone(), [batch, steps], reads);
+                let added = block.forward(residual.clone(), [batch, steps], reads, precision);
                 residual = last_rows(residual, [batch, steps], reads) + dropout.apply(added);
             }
             if let Some(at) = self.config.auxiliary_places(self.layers.len()).iter().position(|after| *after == place + 1) {
                 let head = &self.auxiliary[at];
                 let rows = rms_norm(read_rows(residual.clone()), head.norm.weight.val());
-                auxiliary.push(head.head.forward(rows, &mut dropout));
+                auxiliary.push(head.head.forward(rows, &mut dropout, precision));
             }
         }
         let rows = rms_norm(residual, self.norm.weight.val());
-        let forecast = self.forecast.forward(rows.clone(), &mut dropout);
-        WindowOutput { logits: self.logits.forward(rows, &mut dropout), forecast: forecast.squeeze_dim(1), auxiliary }
+        let forecast = self.forecast.forward(rows.clone(), &mut dropout, precision);
+        WindowOutput { logits: self.logits.forward(rows, &mut dropout, precision), forecast: forecast.squeeze_dim(1), auxiliary }
     }
 
     /// The residual stream before the first block, a row a step.
@@ -152,7 +153,9 @@ impl Network {
         let [batch, steps, features] = input.features.dims();
         let (rows, options) = (batch * steps, (&input.features.device(), input.features.dtype()));
         let features = input.features.reshape([rows, features]);
-        let mut residual = self.input.forward(features.clone());
+        let precision = self.config.precision();
+        let product = |rows, weight| product(rows, weight, precision);
+        let mut residual = self.input.forward(features.clone(), precision);
         if let Some(regime) = input.regime {
             let [_, _, width] = regime.dims();
             residual = residual + product(regime.reshape([rows, width]), self.regime.weight.val());
@@ -225,8 +228,8 @@ impl Dropout<'_> {
 }
 
 impl HeadLayers {
-    fn forward(&self, rows: Tensor<2>, dropout: &mut Dropout<'_>) -> Tensor<2> {
-        self.output.forward(dropout.apply(self.hidden(rows)))
+    fn forward(&self, rows: Tensor<2>, dropout: &mut Dropout<'_>, precision: Precision) -> Tensor<2> {
+        self.output.forward(dropout.apply(self.hidden(rows, precision)), precision)
     }
 }
 

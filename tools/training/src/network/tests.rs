@@ -14,6 +14,7 @@ fn tiny() -> NetworkConfig {
         dt_rank: 2,
         head_hidden: 5,
         dropout: 0.3,
+        mixed_precision: false,
         auxiliary_after: Some(vec![1, 2]),
         volatility: Vec::new(),
     }
@@ -119,6 +120,26 @@ fn a_window_says_what_the_steps_say() {
             }
         }
     }
+}
+
+#[test]
+fn mixed_precision_rounds_products_and_nothing_else() {
+    let (config, device, rows) = (tiny(), Device::flex().autodiff(), rows([3, 9, 5], 1));
+    let outcome = |mixed_precision: bool| {
+        let config = NetworkConfig { mixed_precision, ..config.clone() };
+        let network = Network::from_weights(&perturbed(&config, 5, 6), &config, 0, &device).unwrap();
+        let loss = loss(&network, rows.input(&device, DType::F32, true), Read::Every);
+        let gradients = ModuleGradients::take(&network, &mut loss.backward()).unwrap();
+        let gradients: Vec<f64> = gradients.values.iter().flatten().flat_map(Values::iter_f64).collect();
+        (values_of(loss), gradients)
+    };
+    let ((full_loss, full), (mixed_loss, mixed)) = (outcome(false), outcome(true));
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let of = norm(&mut full.iter().zip(&mixed).map(|(full, mixed)| full - mixed)) / norm(&mut full.iter().copied());
+    println!("loss {full_loss} and {mixed_loss}, gradients differ by {of:.1e}");
+    // bfloat16 has 8 bits of fraction: more than f32's noise, and no more than a few such roundings.
+    assert!((1e-4..0.03).contains(&of), "{of:e}");
+    assert!((full_loss - mixed_loss).abs() < 0.03 * full_loss.abs().max(1.0));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What the networks compute: products, the selective scan, the causal convolution, normalisations.
 //!
-//! Every function takes tensors of f32 or of f64, all of one kind, and is differentiable. On the flex backend scan, convolution and RMS
-//! norm are fused, and they and the product have backward passes of their own and give the same bits for any number of threads; on any other backend, as that
-//! of the feature `gpu`, they are made of burn's own operations. That feature is compiled but was never run by us.
+//! Every function takes tensors of f32 or of f64, all of one kind, and is differentiable. On the flex backend, the processor, scan, convolution
+//! and RMS norm are fused, and they and the product have backward passes of their own and give the same bits for any number of threads. On
+//! the backends of graphics cards they are made of burn's own operations, the scan in a few rounds over all steps at once.
 
 mod convolution;
 mod fused;
 mod norm;
+mod parallel;
 mod plain;
 mod product;
 mod real;
@@ -14,8 +15,10 @@ mod scan;
 
 pub use burn::tensor::activation::silu;
 
+use crate::device::is_processor;
 use burn::Tensor;
-use burn::backend::{Dispatch, DispatchDevice};
+use burn::backend::Dispatch;
+use burn::tensor::DType;
 use fused::FusedOperations;
 
 /// Added to the mean square, or the variance, in every normalisation.
@@ -55,7 +58,7 @@ pub struct ScanInput {
 /// Where the shapes do not fit together, as burn's own operations do.
 pub fn selective_scan(input: ScanInput) -> Tensor<3> {
     if !is_flex(&input.u) {
-        return plain::selective_scan(input, None).0;
+        return parallel::selective_scan(input);
     }
     let ScanInput { u, delta, delta_bias, a_log, b, c, d, z } = input;
     Tensor::from_dispatch(Dispatch::scan(
@@ -102,11 +105,26 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::rms(x.into_dispatch(), gain.into_dispatch()))
 }
 
+/// In what products are computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Precision {
+    /// In the precision of the tensors.
+    #[default]
+    Full,
+    /// From values rounded to bfloat16, gradients as well; the sums are the device's. All that is not a product keeps its precision
+    /// (Micikevicius et al., "Mixed Precision Training", 2018; bfloat16 has the exponents of f32, so the loss needs no scaling).
+    Mixed,
+}
+
 /// The product of `rows`, `[rows, inputs]`, and `weight`, `[inputs, outputs]`.
 ///
 /// # Panics
-/// Where the shapes do not fit together.
-pub fn product(rows: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+/// Where the shapes do not fit together, or [`Precision::Mixed`] is asked of a device without bfloat16.
+pub fn product(rows: Tensor<2>, weight: Tensor<2>, precision: Precision) -> Tensor<2> {
+    if precision == Precision::Mixed {
+        let dtype = rows.dtype();
+        return rows.cast(DType::BF16).matmul(weight.cast(DType::BF16)).cast(dtype);
+    }
     if !is_flex(&rows) {
         return rows.matmul(weight);
     }
@@ -122,9 +140,9 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1
     plain::layer_norm(x, gamma, beta)
 }
 
-/// Whether a tensor lives on the flex backend, with or without gradients.
+/// Whether a tensor lives on the flex backend.
 fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
-    matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+    is_processor(&tensor.device())
 }
 
 #[cfg(test)]

@@ -52,6 +52,14 @@ impl Operation for ScanCase {
     }
 
     fn run(&self, inputs: &[Vec<f64>], dtype: DType, is_fused: bool) -> Outcome {
+        let plain = |input| plain::selective_scan(input, None).0;
+        self.run_by(inputs, dtype, if is_fused { selective_scan } else { plain })
+    }
+}
+
+impl ScanCase {
+    /// The output and the gradients by one form of the scan.
+    fn run_by(&self, inputs: &[Vec<f64>], dtype: DType, scan: fn(ScanInput) -> Tensor<3>) -> Outcome {
         let (wide, narrow) = ([self.batch, self.steps, self.channels], [self.batch, self.steps, self.states]);
         let input = ScanInput {
             u: tensor(&inputs[0], wide, dtype),
@@ -63,14 +71,15 @@ impl Operation for ScanCase {
             d: tensor(&inputs[6], [self.channels], dtype),
             z: tensor(&inputs[7], wide, dtype),
         };
-        let y = if is_fused { selective_scan(input.clone()) } else { plain::selective_scan(input.clone(), None).0 };
+        let y = scan(input.clone());
         let gradients = weighed(y.clone()).backward();
         vec![
             values(y),
             values(input.u.grad(&gradients).unwrap()),
             values(input.delta.grad(&gradients).unwrap()),
             values(input.delta_bias.grad(&gradients).unwrap()),
-            values(input.a_log.grad(&gradients).unwrap()),
+            // Of a single step nothing is decayed.
+            values(input.a_log.grad(&gradients).unwrap_or_else(|| input.a_log.zeros_like().inner())),
             values(input.b.grad(&gradients).unwrap()),
             values(input.c.grad(&gradients).unwrap()),
             values(input.d.grad(&gradients).unwrap()),
@@ -148,7 +157,7 @@ impl Operation for ProductCase {
     fn run(&self, inputs: &[Vec<f64>], dtype: DType, is_fused: bool) -> Outcome {
         let (rows, weight) =
             (tensor(&inputs[0], [self.rows, self.inputs], dtype), tensor(&inputs[1], [self.inputs, self.outputs], dtype));
-        let y = if is_fused { product(rows.clone(), weight.clone()) } else { rows.clone().matmul(weight.clone()) };
+        let y = if is_fused { product(rows.clone(), weight.clone(), Precision::Full) } else { rows.clone().matmul(weight.clone()) };
         let gradients = weighed(y.clone()).backward();
         vec![values(y), values(rows.grad(&gradients).unwrap()), values(weight.grad(&gradients).unwrap())]
     }
@@ -201,6 +210,17 @@ proptest! {
     #[test]
     fn fused_scan_is_the_plain_one(batch in 1usize..4, steps in 1usize..9, channels in 1usize..80, states in 1usize..6, seed in any::<u64>()) {
         assert_fused_is_plain(&ScanCase { batch, steps, channels, states, seed })?;
+    }
+
+    #[test]
+    fn parallel_scan_is_the_plain_one(batch in 1usize..4, steps in 1usize..20, channels in 1usize..9, states in 1usize..6, seed in any::<u64>()) {
+        let case = ScanCase { batch, steps, channels, states, seed };
+        let inputs = case.inputs();
+        let exact = case.run_by(&inputs, DType::F64, |input| plain::selective_scan(input, None).0);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let found = difference(&case.run_by(&inputs, dtype, parallel::selective_scan), &exact);
+            prop_assert!(found < tolerance, "{dtype:?}: {found:e}");
+        }
     }
 
     #[test]
@@ -265,14 +285,14 @@ fn gradients_reach_only_what_asks_for_them() {
     let inputs = case.inputs();
     let rows = tensor::<2>(&inputs[0], [3, 2], DType::F64).set_require_grad(false);
     let weight = tensor::<2>(&inputs[1], [2, 2], DType::F64);
-    let gradients = weighed(product(rows.clone(), weight.clone())).backward();
+    let gradients = weighed(product(rows.clone(), weight.clone(), Precision::Full)).backward();
     assert!(rows.grad(&gradients).is_none());
     assert_eq!(values(weight.grad(&gradients).unwrap()), case.run(&inputs, DType::F64, true)[2]);
 }
 
 #[test]
 fn a_product_over_nothing_is_zero() {
-    let product = product(tensor(&[], [2, 0], DType::F64), tensor(&[], [0, 3], DType::F64));
+    let product = product(tensor(&[], [2, 0], DType::F64), tensor(&[], [0, 3], DType::F64), Precision::Full);
     assert_eq!(values(product), [0.0; 6]);
 }
 

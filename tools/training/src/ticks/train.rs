@@ -2,11 +2,12 @@
 
 use super::config::{TickTrainConfig, TickTrainConfigError};
 use super::objective::{DirectionModel, TickWindows};
+use crate::device::{DeviceError, TrainingDevice};
 use crate::fit::{Checkpoints, Curves, Ended, Event, Fit, FitError, WindowError};
 use crate::network::{Network, NetworkError};
 use crate::parameters::ParameterError;
 use crate::uncertainty::{Temperature, fit_temperature};
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use chronos_inference::{Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
@@ -36,6 +37,8 @@ const CONTEXT_TICKS: usize = 4_096;
 pub struct TickTrainOptions<'a> {
     /// Networks, each from a seed of its own; several are a deep ensemble.
     pub members: usize,
+    /// What they are trained on; judging and everything else is the processor's.
+    pub device: TrainingDevice,
     /// Folder that checkpoints of each member are kept in; `None` keeps none.
     pub checkpoints: Option<PathBuf>,
     /// Go on from the checkpoints that are there.
@@ -88,6 +91,8 @@ pub struct TickTraining {
     pub instrument: String,
     /// SHA-256 that tells the data.
     pub data_sha256: String,
+    /// What it was trained on.
+    pub device: &'static str,
     /// The configuration, as TOML.
     pub config: String,
     /// Labels and baselines.
@@ -191,6 +196,12 @@ pub enum TickTrainError {
         /// Ticks of the warm-up.
         warmup: u32,
     },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A device without bfloat16.
+    #[error("{0} on this machine has no bfloat16: leave out `network.mixed_precision`, or train on another --device")]
+    NoMixedPrecision(TrainingDevice),
     /// The directory.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -208,7 +219,8 @@ impl From<NetworkError> for TickTrainError {
     }
 }
 
-/// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one machine.
+/// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one device of one
+/// machine.
 ///
 /// # Errors
 /// [`TickTrainError`], with the place and the remedy.
@@ -220,6 +232,10 @@ pub fn train_ticks(
     config.check()?;
     if options.members == 0 {
         return Err(TickTrainError::NoMember);
+    }
+    let device = options.device.open()?;
+    if config.network.mixed_precision && !device.supports_dtype(DType::BF16) {
+        return Err(TickTrainError::NoMixedPrecision(options.device));
     }
     let TickData { mut ticks, samples, sha256, mut notices } = data;
     let rule =
@@ -243,7 +259,7 @@ pub fn train_ticks(
     let mut members = Vec::new();
     let mut reports = Vec::new();
     for member in 0..options.members {
-        match train_member(&labelled, config, &sha256, member, options)? {
+        match train_member(&labelled, config, &device, &sha256, member, options)? {
             Some((weights, report)) => {
                 members.push(weights);
                 reports.push(report);
@@ -291,6 +307,7 @@ pub fn train_ticks(
         code: options.code.to_owned(),
         instrument: ticks.instrument.clone(),
         data_sha256: sha256,
+        device: options.device.name(),
         config: text,
         yardstick,
         counts,
@@ -361,12 +378,13 @@ fn choose_features(
 fn train_member(
     of: &Labelled<'_>,
     config: &TickTrainConfig,
+    device: &Device,
     data_sha256: &str,
     member: usize,
     options: &mut TickTrainOptions<'_>,
 ) -> Result<Option<(StepWeights, MemberReport)>, TickTrainError> {
     let Labelled { ticks, samples, parts, .. } = of;
-    let device = Device::flex().autodiff();
+    let device = device.clone().autodiff();
     let seed = config.training.seed.wrapping_add(member as u64);
     let mut windows =
         TickWindows::new(ticks, config.window.steps, config.window.read, &device)?.augmented(config.augmentation, seed);
@@ -396,7 +414,7 @@ fn train_member(
             Err(_) => f64::NAN,
         },
     );
-    fit.data = format!("{data_sha256} {}", sha256_hex(config.to_toml().as_bytes()));
+    fit.data = format!("{data_sha256} {} {}", sha256_hex(config.to_toml().as_bytes()), options.device);
     fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
         folder: folder.join(format!("member-{}", member + 1)),
         every_steps: None,
