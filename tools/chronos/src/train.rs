@@ -2,14 +2,17 @@
 
 use crate::progress::{bar, with_capture_bar};
 use crate::scores::print_scores;
+use crate::tables::listing;
 use anyhow::{Context, Result, bail};
 use chronos_research::ledger::Ledger;
 use chronos_research::ticks::read_ticks;
-use chronos_session::format::{count, decimal};
+use chronos_session::format::{clock_utc, count, date_utc, decimal};
 use chronos_session::model::ModelDirectory;
 use chronos_training::device::TrainingDevice;
 use chronos_training::fit::Event;
-use chronos_training::ticks::{TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, train_ticks};
+use chronos_training::ticks::{
+    FoldReport, Part, TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, train_ticks,
+};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -23,6 +26,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
   chronos exchange generate --plant 0.8 --seconds 900 --out market.gz
   chronos train --data market.gz --out models/first
   chronos train --data day1.gz day2.gz --split 2024-08-09T00:00:00Z --horizon 5s --members 3 --out models/ensemble
+  chronos train --data week/ --split 0.5 --folds 5 --out models/walked
   chronos train --print-config > train.toml
   chronos replay market.gz --model models/first
 
@@ -43,6 +47,10 @@ pub(crate) struct Arguments {
     /// Where the test begins: a time, or a share of the samples [default: 0.7]
     #[arg(long, value_name = "TIME|SHARE")]
     split: Option<String>,
+    /// Folds to walk forward over: the test is cut into so many, each is judged by a model trained on all before it, and the last one's is
+    /// written [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    folds: Option<usize>,
     /// What labels look ahead, such as 500ms or 5s [default: 1s]
     #[arg(long, value_name = "TIME")]
     horizon: Option<String>,
@@ -97,8 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let started = Instant::now();
     let bar = bar(0, "{bar:40} {pos}/{len} steps  {msg}");
-    let mut observe = |member: usize, event: Event<'_>| {
-        show(&bar, member, arguments.members, event);
+    let mut observe = |part: Part, event: Event<'_>| {
+        show(&bar, part, [config.split.folds, arguments.members], event);
         ControlFlow::Continue(())
     };
     let mut options = TickTrainOptions {
@@ -144,6 +152,9 @@ fn config(arguments: &Arguments) -> Result<TickTrainConfig> {
     if let Some(split) = &arguments.split {
         config.split.at.clone_from(split);
     }
+    if let Some(folds) = arguments.folds {
+        config.split.folds = folds;
+    }
     if let Some(horizon) = &arguments.horizon {
         config.labels.horizon.clone_from(horizon);
     }
@@ -160,8 +171,9 @@ fn config(arguments: &Arguments) -> Result<TickTrainConfig> {
     Ok(config)
 }
 
-fn show(bar: &ProgressBar, member: usize, members: usize, event: Event<'_>) {
-    let of = if members > 1 { format!("member {} of {members}, ", member + 1) } else { String::new() };
+fn show(bar: &ProgressBar, part: Part, [folds, members]: [usize; 2], event: Event<'_>) {
+    let one_of = |name: &str, at: usize, of: usize| if of > 1 { format!("{name} {} of {of}, ", at + 1) } else { String::new() };
+    let of = one_of("fold", part.fold, folds) + &one_of("member", part.member, members);
     match event {
         Event::Step(step) => {
             bar.set_length(step.steps);
@@ -218,9 +230,34 @@ fn print(report: &TickTraining) {
             println!("  {name} is dying; `chronos model inspect` tells what it is worth");
         }
     }
+    print_folds(&report.folds);
     print_scores(&report.test);
     println!("Sharpe ratio a bet of {} bets one at a time, net of costs: {}", count(report.bets as u64), decimal(report.sharpe, 3));
     for notice in &report.notices {
         println!("note: {notice}");
     }
+}
+
+/// A row for each fold: its own scores, by a model that saw only what came before it.
+fn print_folds(folds: &[FoldReport]) {
+    let row = |(place, fold): (usize, &FoldReport)| {
+        let [from_ns, _] = fold.span_ns;
+        let log_loss = |name: &str| {
+            let model = fold.scores.models.iter().find(|model| model.name == name);
+            model.map_or("n/a".into(), |model| decimal(model.scores.log_loss, 4))
+        };
+        let auc = fold.scores.models.first().map_or(f64::NAN, |model| model.scores.auc);
+        [
+            (place + 1).to_string(),
+            format!("{} {}", date_utc(from_ns), clock_utc(from_ns, 0)),
+            count(fold.train as u64),
+            count(fold.scores.samples as u64),
+            log_loss("model"),
+            log_loss("majority"),
+            log_loss("last move"),
+            decimal(auc, 4),
+        ]
+    };
+    let head = ["Fold", "From, UTC", "Trained on", "Judged by", "Log-loss", "Majority's", "Last move's", "AUC"];
+    print!("{}", listing(head, folds.iter().enumerate().map(row), &[2, 3, 4, 5, 6, 7]));
 }

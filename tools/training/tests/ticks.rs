@@ -10,7 +10,7 @@ use chronos_training::device::TrainingDevice;
 use chronos_training::fit::{Event, ScheduleBy};
 use chronos_training::network::{Network, NetworkConfig, Read, WindowInput};
 use chronos_training::optimiser::Schedule;
-use chronos_training::ticks::{TickTrainConfig, TickTrainOptions, TrainedTicks, Training, train_ticks};
+use chronos_training::ticks::{Part, TickTrainConfig, TickTrainOptions, TrainedTicks, Training, train_ticks};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ fn read(path: &Path, config: &TickTrainConfig) -> TickData {
 
 /// Trains; ends after `epochs` where there are some.
 fn train(data: TickData, config: &TickTrainConfig, checkpoints: Option<PathBuf>, epochs: Option<u64>) -> Option<TrainedTicks> {
-    let mut observe = |_: usize, event: Event<'_>| match event {
+    let mut observe = |_: Part, event: Event<'_>| match event {
         Event::Epoch(record) if Some(record.epoch + 1) == epochs => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
@@ -66,6 +66,36 @@ fn market(folder: &Path, strength: f64, seconds: u32) -> PathBuf {
     let config = GeneratorConfig { seconds, seed: 2, plant: Some(strength), ..GeneratorConfig::default() };
     generate_file(&config, &path, &mut |_| {}).unwrap();
     path
+}
+
+#[test]
+fn folds_walk_forward_and_the_last_is_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small();
+    config.training.epochs = 2;
+    (config.split.at, config.split.folds) = ("0.55".into(), 3);
+    let data = read(&market(folder.path(), 0.8, 240), &config);
+    let checkpoints = folder.path().join("checkpoints");
+    let walked = train(data.clone(), &config, Some(checkpoints.clone()), None).unwrap();
+    let folds = &walked.report.folds;
+    assert_eq!(folds.len(), 3);
+    assert!(checkpoints.join("fold-2/member-1/latest.checkpoint").exists());
+    assert_eq!(folds.iter().map(|fold| fold.scores.samples).sum::<usize>(), walked.report.test.samples);
+    for (fold, next) in folds.iter().zip(&folds[1..]) {
+        assert!(fold.span_ns[1] <= next.span_ns[0] && fold.train < next.train);
+    }
+    // The last fold is what a run without the others is, split where it begins.
+    config.split.folds = 1;
+    let first = walked.report.counts.samples - folds[2].scores.samples;
+    config.split.at = (first as f64 / walked.report.counts.samples as f64).to_string();
+    let alone = train(data.clone(), &config, None, None).unwrap();
+    assert_eq!(alone.members, walked.members);
+    assert_eq!((&alone.report.test, &alone.report.yardstick), (&folds[2].scores, &walked.report.yardstick));
+    assert!(alone.report.folds.is_empty());
+    // And the first, that of the whole test part cut after it: the same training, so the same member.
+    config.split.at = "0.55".into();
+    let first = train(data, &config, None, None).unwrap();
+    assert_eq!(first.report.members, folds[0].members);
 }
 
 #[test]

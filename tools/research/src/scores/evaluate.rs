@@ -1,6 +1,6 @@
 //! A trained model on other captures, as a replay runs it.
 
-use super::{JudgeError, Probabilities, ScoreTable, Yardstick, yardstick::DIRECTION_BINS};
+use super::{JudgeError, Probabilities, ScoreTable, Yardstick, judge, yardstick::DIRECTION_BINS};
 use crate::ticks::{Direction, Scaler, TickData, TicksError, read_ticks, step_through};
 use crate::trees::{ReliabilityBin, reliability_curve};
 use chronos_inference::EngineChoice;
@@ -102,14 +102,14 @@ pub fn evaluate_ticks(
     let predictions = step_through(steps.as_mut(), &ticks, rows.clone())?;
     let probabilities = |sample: usize| predictions[samples.rows[sample] - rows.start].probabilities();
     let said: Vec<Probabilities> = part.clone().map(probabilities).collect();
-    let scores = yardstick.judge(baselines, &samples, part.clone(), &said, options.seed)?;
+    let directions = yardstick.target.directions(&samples);
+    let scores = judge(&directions[part.clone()], baselines, &samples, part.clone(), &said, options.seed)?;
     if manifest.data.sha256 == sha256 {
         notices.push(
             "these are the captures that the model was trained on; `--from` with the time of its split judges it on what it has not seen"
                 .into(),
         );
     }
-    let directions = yardstick.target.directions(&samples);
     let reliability = Direction::ALL.map(|class| {
         let said: Vec<f64> = said.iter().map(|of| of[class.index()]).collect();
         let so: Vec<bool> = directions[part.clone()].iter().map(|direction| *direction == class).collect();

@@ -15,4 +15,4 @@ pub use baselines::{Baselines, ORDER_FLOW_FEATURES};
 pub use compare::{Difference, ScoreTable, ScoredModel, Verdict, block_bootstrap, compare, score_table};
 pub use direction::{DirectionScores, Predictions, PredictionsError, Probabilities, Score};
 pub use evaluate::{EvaluationError, TickEvaluation, TickEvaluationOptions, evaluate_ticks};
-pub use yardstick::{JudgeError, Yardstick};
+pub use yardstick::{JudgeError, Yardstick, judge};

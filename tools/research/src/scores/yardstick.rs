@@ -1,7 +1,7 @@
 //! What a trained model is measured by, kept beside it so that it can be judged on other data in the same way.
 
 use super::{Baselines, Predictions, PredictionsError, Probabilities, ScoreTable, block_bootstrap, score_table};
-use crate::ticks::{Samples, Target};
+use crate::ticks::{Direction, Samples, Target};
 use crate::validation::FitError;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -31,27 +31,24 @@ pub enum JudgeError {
     Baseline(#[from] FitError),
 }
 
-impl Yardstick {
-    /// Judges what a model said of the samples of `part` beside what the [baselines](Baselines::predict) said.
-    ///
-    /// # Errors
-    /// [`JudgeError`].
-    pub fn judge(
-        &self,
-        baselines: Vec<(&'static str, Vec<Probabilities>)>,
-        samples: &Samples,
-        part: Range<usize>,
-        said: &[Probabilities],
-        seed: u64,
-    ) -> Result<ScoreTable, JudgeError> {
-        let directions = self.target.directions(samples);
-        let so = &directions[part.clone()];
-        let model = Predictions::new(said, so)?;
-        let predictions = baselines
-            .into_iter()
-            .map(|(name, said)| Ok((name, Predictions::new(&said, so)?)))
-            .collect::<Result<Vec<_>, PredictionsError>>()?;
-        let bootstrap = block_bootstrap(so.len(), samples.per_horizon(part), seed);
-        Ok(score_table(("model", &model), &predictions, so, &bootstrap))
-    }
+/// Judges what a model said of the samples of `part` beside what the [baselines](Baselines::predict) said; `so` is what was, each for a sample of
+/// the part.
+///
+/// # Errors
+/// [`JudgeError`].
+pub fn judge(
+    so: &[Direction],
+    baselines: Vec<(&'static str, Vec<Probabilities>)>,
+    samples: &Samples,
+    part: Range<usize>,
+    said: &[Probabilities],
+    seed: u64,
+) -> Result<ScoreTable, JudgeError> {
+    let model = Predictions::new(said, so)?;
+    let predictions = baselines
+        .into_iter()
+        .map(|(name, said)| Ok((name, Predictions::new(&said, so)?)))
+        .collect::<Result<Vec<_>, PredictionsError>>()?;
+    let bootstrap = block_bootstrap(so.len(), samples.per_horizon(part), seed);
+    Ok(score_table(("model", &model), &predictions, so, &bootstrap))
 }

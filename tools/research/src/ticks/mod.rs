@@ -21,7 +21,7 @@ pub use read::{TickData, read_ticks};
 pub use regime::RegimeFollower;
 pub use samples::{Samples, horizon_samples};
 pub use scaler::Scaler;
-pub use split::{Parts, SplitAt, SplitRule, split_samples};
+pub use split::{Parts, SplitAt, SplitRule, split_folds, split_samples};
 pub use stream::step_through;
 pub use target::{CLASSES, Direction, Target, TargetRule};
 

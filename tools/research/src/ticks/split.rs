@@ -40,6 +40,26 @@ pub struct Parts {
 /// # Errors
 /// [`TicksError`]: a part without samples, or a share out of range.
 pub fn split_samples(samples: &Samples, rule: &SplitRule) -> Result<Parts, TicksError> {
+    let test = test_part(samples, rule)?;
+    parts_of(samples, rule, test)
+}
+
+/// Walks forward: the test part of [`split_samples`] in so many folds of equal size, one after the other, each with all that comes before it to
+/// train on and to choose by.
+///
+/// # Errors
+/// As [`split_samples`]; no fold, or more of them than samples.
+pub fn split_folds(samples: &Samples, rule: &SplitRule, folds: usize) -> Result<Vec<Parts>, TicksError> {
+    let test = test_part(samples, rule)?;
+    if !(1..=test.len()).contains(&folds) {
+        return Err(TicksError::Unfit { message: format!("{folds} folds of {} samples: give each fold one at least", test.len()) });
+    }
+    let start = |fold: usize| test.start + fold * test.len() / folds;
+    (0..folds).map(|fold| parts_of(samples, rule, start(fold)..start(fold + 1))).collect()
+}
+
+/// The samples to judge by; the rule is checked.
+fn test_part(samples: &Samples, rule: &SplitRule) -> Result<Range<usize>, TicksError> {
     let count = samples.len();
     let unfit = |message: String| Err(TicksError::Unfit { message });
     if !(rule.validation_share > 0.0 && rule.validation_share < 1.0) {
@@ -48,24 +68,27 @@ pub fn split_samples(samples: &Samples, rule: &SplitRule) -> Result<Parts, Ticks
     if rule.embargo_ns < 0 {
         return unfit(format!("an embargo of {} ns: it must be 0 or more", rule.embargo_ns));
     }
-    let test_at = match rule.at {
+    let at = match rule.at {
         SplitAt::Time(time_ns) => samples.times_ns.partition_point(|sample_ns| *sample_ns < time_ns),
         SplitAt::Share(share) if share > 0.0 && share < 1.0 => (share * count as f64).round() as usize,
         SplitAt::Share(share) => return unfit(format!("a split at a share of {share}: it must be above 0 and below 1")),
     };
-    let validation_at = test_at - (rule.validation_share * test_at as f64).round() as usize;
-    let first_ns = samples.times_ns.first().copied().unwrap_or_default();
-    let last_ns = samples.times_ns.last().copied().unwrap_or_default();
-    let at_ns = match rule.at {
-        SplitAt::Time(time_ns) => time_ns,
-        SplitAt::Share(_) => samples.times_ns.get(test_at).copied().unwrap_or(last_ns),
-    };
-    let empty = |part, remedy| Err(TicksError::EmptyPart { part, first_ns, last_ns, at_ns, remedy });
-    if test_at == count {
-        return empty("to test", "split earlier, or give the captures that follow");
+    if at == count {
+        let at_ns = match rule.at {
+            SplitAt::Time(time_ns) => Some(time_ns),
+            SplitAt::Share(_) => None,
+        };
+        return Err(empty(samples, at_ns, "to test", "split earlier, or give the captures that follow"));
     }
-    if validation_at == 0 || validation_at == test_at {
-        return empty("to train or to validate", "split later, or give the captures before");
+    Ok(at..count)
+}
+
+/// What comes before a test part, purged.
+fn parts_of(samples: &Samples, rule: &SplitRule, test: Range<usize>) -> Result<Parts, TicksError> {
+    let validation_at = test.start - (rule.validation_share * test.start as f64).round() as usize;
+    let at_ns = samples.times_ns.get(test.start).copied();
+    if validation_at == 0 || validation_at == test.start {
+        return Err(empty(samples, at_ns, "to train or to validate", "split later, or give the captures before"));
     }
     // A label counts as long as the embargo reaches after it.
     let ends_ns: Vec<i64> = samples.ends_ns.iter().map(|end_ns| end_ns.saturating_add(rule.embargo_ns)).collect();
@@ -74,10 +97,18 @@ pub fn split_samples(samples: &Samples, rule: &SplitRule) -> Result<Parts, Ticks
         let walk = Splitter::WalkForward { train_rows: from, test_rows: end - from, purge_bars: 0, expanding: true };
         Ok(walk.splits(&spans)?.iter().flat_map(|split| split.train_rows()).collect())
     };
-    let train = before(test_at, validation_at)?;
-    let validation: Vec<usize> = before(count, test_at)?.into_iter().filter(|sample| *sample >= validation_at).collect();
+    let train = before(test.start, validation_at)?;
+    let validation: Vec<usize> = before(test.end, test.start)?.into_iter().filter(|sample| *sample >= validation_at).collect();
     if validation.is_empty() {
-        return empty("to validate", "let more of the samples validate, or shorten the horizon or the embargo");
+        let remedy = "let more of the samples validate, or shorten the horizon or the embargo";
+        return Err(empty(samples, at_ns, "to validate", remedy));
     }
-    Ok(Parts { train, validation, test: test_at..count })
+    Ok(Parts { train, validation, test })
+}
+
+/// The error of a part without samples; `at_ns` is where they are split, the last of them where nothing says.
+fn empty(samples: &Samples, at_ns: Option<i64>, part: &'static str, remedy: &'static str) -> TicksError {
+    let first_ns = samples.times_ns.first().copied().unwrap_or_default();
+    let last_ns = samples.times_ns.last().copied().unwrap_or_default();
+    TicksError::EmptyPart { part, first_ns, last_ns, at_ns: at_ns.unwrap_or(last_ns), remedy }
 }

@@ -117,6 +117,47 @@ proptest! {
         let is_free = |sample: &usize| samples.ends_ns[*sample] + embargo_ns <= begin(last_trained);
         prop_assert_eq!(parts.train, (0..last_trained).filter(is_free).collect::<Vec<_>>());
     }
+
+    #[test]
+    fn folds_walk_over_the_test_part(
+        steps in prop::collection::vec((0_i64..5, 0_i64..30), 12..80),
+        share in 0.3_f64..0.8,
+        embargo_ns in 0_i64..6,
+        folds in 1_usize..8,
+    ) {
+        let mut samples = Samples::default();
+        let mut now = 0;
+        for (row, (step, length)) in steps.iter().enumerate() {
+            now += step;
+            samples.rows.push(row);
+            samples.times_ns.push(now);
+            samples.ends_ns.push(now + length);
+        }
+        let rule = SplitRule { at: SplitAt::Share(share), validation_share: 0.3, embargo_ns };
+        let test = match (split_samples(&samples, &rule), split_folds(&samples, &rule, folds)) {
+            (Ok(whole), Ok(parts)) => {
+                let mut next = whole.test.start;
+                for part in &parts {
+                    prop_assert_eq!(part.test.start, next);
+                    prop_assert!((whole.test.len() / folds..=whole.test.len().div_ceil(folds)).contains(&part.test.len()));
+                    next = part.test.end;
+                    // What is learnt from is known before the fold begins.
+                    for sample in part.train.iter().chain(&part.validation) {
+                        prop_assert!(samples.ends_ns[*sample] + embargo_ns <= samples.times_ns[part.test.start]);
+                    }
+                    prop_assert!(part.train.last() < part.validation.first());
+                }
+                prop_assert_eq!(&parts[0].train, &whole.train);
+                prop_assert_eq!(&parts[0].validation, &whole.validation);
+                prop_assert_eq!(next, samples.len());
+                whole.test
+            }
+            (Ok(whole), Err(_)) => whole.test,
+            (Err(_), _) => return Ok(()),
+        };
+        prop_assert!(split_folds(&samples, &rule, test.len() + 1).is_err());
+        prop_assert!(split_folds(&samples, &rule, 0).is_err());
+    }
 }
 
 #[test]

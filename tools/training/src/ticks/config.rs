@@ -56,7 +56,9 @@ pub struct LabelSection {
 pub struct SplitSection {
     /// Where the test begins: a time such as `2024-08-09T00:00:00Z`, or a share of the samples such as `0.7`.
     pub at: String,
-    /// Share of the samples before the test that validate: the last of them.
+    /// Folds that the test is cut into, one after the other: each is judged by a model trained on all before it, and the last one's is written.
+    pub folds: usize,
+    /// Share of the samples before a test that validate: the last of them.
     pub validation_share: f64,
     /// Time by which a label must have ended before the next part begins: `0s`, `1s`.
     pub embargo: String,
@@ -131,7 +133,7 @@ impl Default for LabelSection {
 
 impl Default for SplitSection {
     fn default() -> Self {
-        SplitSection { at: "0.7".into(), validation_share: 0.2, embargo: "0s".into() }
+        SplitSection { at: "0.7".into(), folds: 1, validation_share: 0.2, embargo: "0s".into() }
     }
 }
 
@@ -239,6 +241,7 @@ impl TickTrainConfig {
             "split.at",
             "must be a time such as 2024-08-09T00:00:00Z, or a share above 0 and below 1",
         )?;
+        range(self.split.folds > 0, "split.folds", "must be at least 1")?;
         range(self.embargo_ns().is_some(), "split.embargo", "must be a time such as 0s or 1s")?;
         range(self.window.steps > 0, "window.steps", "must be at least 1")?;
         range((1..=self.window.steps).contains(&self.window.read), "window.read", "must be 1 to `window.steps`")?;
@@ -355,6 +358,7 @@ mod tests {
             ("[labels]\nthreshold_bps = -1.0\n", "labels.threshold_bps"),
             ("[split]\nat = \"1.5\"\n", "split.at"),
             ("[split]\nembargo = \"x\"\n", "split.embargo"),
+            ("[split]\nfolds = 0\n", "split.folds"),
             ("[window]\nsteps = 0\n", "window.steps"),
             ("[window]\nread = 65\n", "window.read"),
             ("[augmentation]\ntime_warp = 0.1\n", "augmentation.time_warp"),

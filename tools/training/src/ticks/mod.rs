@@ -14,4 +14,7 @@ mod train;
 pub use config::{FeatureSection, LabelSection, OutputSection, SplitSection, TickTrainConfig, TickTrainConfigError, WindowSection};
 pub use inspection::{TickInspectError, inspect_ticks};
 pub use objective::{DirectionModel, TickBatch, TickWindows};
-pub use train::{MemberReport, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training, train_ticks};
+pub use train::{
+    FoldReport, MemberReport, Part, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training,
+    train_ticks,
+};

@@ -11,9 +11,9 @@ use burn::tensor::{DType, Device};
 use chronos_inference::{Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
-use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick};
+use chronos_research::scores::{Baselines, JudgeError, Probabilities, ScoreTable, Yardstick, judge};
 use chronos_research::ticks::{
-    CLASSES, Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_samples, step_through,
+    CLASSES, Direction, Parts, Samples, Scaler, Target, TickData, Ticks, TicksError, split_folds, step_through,
 };
 use chronos_research::validation::performance::{periods_per_year, sharpe_ratio};
 use chronos_research::validation::{Backtest, FitError as BaselineError, OwnedSamples, Sizing, Target as LabelKind, bets};
@@ -23,7 +23,7 @@ use chronos_session::model::{Manifest, ModelDirectory, ModelError, OutputsEntry,
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 /// The file with everything that is known of a training, in the model directory.
@@ -51,8 +51,40 @@ pub struct TickTrainOptions<'a> {
     pub code: &'a str,
     /// Seconds since anything, for the progress alone.
     pub clock: &'a dyn Fn() -> f64,
-    /// Is told which member does what; a break ends the run after a checkpoint.
-    pub observe: &'a mut dyn FnMut(usize, Event<'_>) -> ControlFlow<()>,
+    /// Is told which training does what; a break ends the run after a checkpoint.
+    pub observe: &'a mut dyn FnMut(Part, Event<'_>) -> ControlFlow<()>,
+}
+
+/// Which training of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// Of which fold, from 0.
+    pub fold: usize,
+    /// Of which member, from 0.
+    pub member: usize,
+}
+
+impl Part {
+    /// The folder of its checkpoints, in a run of so many folds.
+    fn name(self, folds: usize) -> PathBuf {
+        let member = format!("member-{}", self.member + 1);
+        if folds > 1 { PathBuf::from(format!("fold-{}", self.fold + 1)).join(member) } else { member.into() }
+    }
+}
+
+/// A fold of several.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct FoldReport {
+    /// The first and the last sample it was judged by, nanoseconds since 1970.
+    pub span_ns: [i64; 2],
+    /// Samples trained on.
+    pub train: usize,
+    /// Samples that chose the epoch.
+    pub validation: usize,
+    /// Its members.
+    pub members: Vec<MemberReport>,
+    /// What it scored, beside baselines of its own training part.
+    pub scores: ScoreTable,
 }
 
 /// How one member was trained.
@@ -95,15 +127,18 @@ pub struct TickTraining {
     pub device: &'static str,
     /// The configuration, as TOML.
     pub config: String,
-    /// Labels and baselines.
+    /// Labels and baselines, of the last fold.
     pub yardstick: Yardstick,
     /// Ticks, samples, and samples of each part.
     pub counts: Counts,
     /// Features that the model is not given.
     pub left_out: Vec<String>,
-    /// The members.
+    /// The members, of the last fold.
     pub members: Vec<MemberReport>,
-    /// What the model, stepping from tick to tick as in a replay, scores on the test part.
+    /// Every fold, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<FoldReport>,
+    /// What the model, stepping from tick to tick as in a replay, scores on the test part; of several folds, what each said of its own.
     pub test: ScoreTable,
     /// Bets one at a time on the test part, and the Sharpe ratio of one net of costs; 0 of a model that never bets.
     pub bets: usize,
@@ -122,11 +157,11 @@ pub struct Counts {
     pub segments: usize,
     /// Those with a label.
     pub samples: usize,
-    /// Samples trained on.
+    /// Samples trained on, in the last fold.
     pub train: usize,
-    /// Samples that chose the epoch.
+    /// Samples that chose the epoch, in the last fold.
     pub validation: usize,
-    /// Samples that judged.
+    /// Samples that judged, of all folds.
     pub test: usize,
 }
 
@@ -219,7 +254,8 @@ impl From<NetworkError> for TickTrainError {
     }
 }
 
-/// Trains a model of ticks and judges it. The same data, configuration and members give the same model on one device of one
+/// Trains a model of ticks and judges it; walking forward where `split.folds` asks for several: each is trained on all before its test part, and
+/// the model is that of the last. The same data, configuration and members give the same model on one device of one
 /// machine.
 ///
 /// # Errors
@@ -237,46 +273,36 @@ pub fn train_ticks(
     if config.network.mixed_precision && !device.supports_dtype(DType::BF16) {
         return Err(TickTrainError::NoMixedPrecision(options.device));
     }
-    let TickData { mut ticks, samples, sha256, mut notices } = data;
+    let TickData { ticks, samples, sha256, mut notices } = data;
     let rule =
         config.split_rule().ok_or(TickTrainConfigError::Range { key: "split.at", message: "is no time and no share".into() })?;
-    let parts = split_samples(&samples, &rule)?;
-    let target = Target::choose(&samples, &parts.train, config.target_rule())?;
-    let directions = target.directions(&samples);
-    let baselines = Baselines::fit(&ticks, &samples, &directions, &target, &parts.train)?;
-    let test: Vec<usize> = parts.test.clone().collect();
-    let said_by_baselines = baselines.predict(&ticks, &samples, &target, &test)?;
-    let yardstick = Yardstick { horizon_ns: samples.horizon_ns, target, baselines };
-    let left_out = choose_features(&mut ticks, &samples, &parts, &config.features.leave_out)?;
+    let parts = split_folds(&samples, &rule, config.split.folds)?;
+    let run = Run { samples: &samples, sha256: &sha256, config, device };
+    let mut pooled = Pooled::default();
+    let mut folds = Vec::new();
+    let mut last = None;
+    let mut ticks = Some(ticks);
+    for (number, parts) in parts.iter().enumerate() {
+        // The last fold may keep what it changes.
+        let ticks = if number + 1 < config.split.folds { ticks.clone() } else { ticks.take() };
+        let Some(ticks) = ticks else { break };
+        let Some((fold, said)) = run.train_fold(number, parts, ticks, options)? else { return Ok(Training::Stopped) };
+        if config.split.folds > 1 {
+            folds.push(fold.report(&samples, parts, &said, config.training.seed)?);
+        }
+        pooled.add(said);
+        last = Some((fold, parts));
+    }
+    // There is at least one fold, which is checked where they are made.
+    let Some((fold, parts)) = last else { return Err(TickTrainError::NoMember) };
+    let Fold { ticks, yardstick, left_out, scaler, members, reports } = fold;
     if !left_out.is_empty() {
         notices.push(format!("the model is not given {}", left_out.join(", ")));
     }
-    let train_rows: Vec<usize> = parts.train.iter().map(|sample| samples.rows[*sample]).collect();
-    let scaler = Scaler::fit(&ticks, &train_rows, config.features.clip)?;
-    scaler.apply(&mut ticks);
-
-    let labelled = Labelled { ticks: &ticks, samples: &samples, directions: &directions, target: &yardstick.target, parts: &parts };
-    let mut members = Vec::new();
-    let mut reports = Vec::new();
-    for member in 0..options.members {
-        match train_member(&labelled, config, &device, &sha256, member, options)? {
-            Some((weights, report)) => {
-                members.push(weights);
-                reports.push(report);
-            }
-            None => return Ok(Training::Stopped),
-        }
-    }
-    let first = samples.rows[parts.test.start];
-    let rows = ticks.segment_of(first).start..ticks.rows();
-    let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
-    let predictions = step_through(as_one(members.iter().map(native).collect()).as_mut(), &ticks, rows.clone())?;
-    let of = |sample: usize| &predictions[samples.rows[sample] - rows.start];
-    let said: Vec<Probabilities> = parts.test.clone().map(|sample| of(sample).probabilities()).collect();
     let seed = config.training.seed;
-    let table = yardstick.judge(said_by_baselines, &samples, parts.test.clone(), &said, seed)?;
-    let signals: Vec<f64> = parts.test.clone().map(|sample| of(sample).signal()).collect();
-    let worth = Worth::of(&samples, &directions, &parts, &signals, config.outputs.entry_threshold, options.cost_bps);
+    let test = samples.len() - pooled.so.len()..samples.len();
+    let worth = Worth::of(&samples, &pooled, test.clone(), config.outputs.entry_threshold, options.cost_bps);
+    let table = judge(&pooled.so, pooled.baselines, &samples, test.clone(), &pooled.said, seed)?;
     let manifest = manifest(config, &ticks, scaler, &sha256, samples.horizon_ns);
     let described = json!({ "kind": "ticks", "members": options.members, "horizon_ns": samples.horizon_ns, "network": config.network,
         "window": config.window, "loss": config.loss, "training": config.training, "features": ticks.columns() });
@@ -299,7 +325,7 @@ pub fn train_ticks(
         samples: samples.len(),
         train: parts.train.len(),
         validation: parts.validation.len(),
-        test: parts.test.len(),
+        test: test.len(),
     };
     let report = TickTraining {
         format: FORMAT,
@@ -313,6 +339,7 @@ pub fn train_ticks(
         counts,
         left_out,
         members: reports,
+        folds,
         test: table,
         bets: worth.bets,
         sharpe: worth.sharpe,
@@ -347,6 +374,192 @@ impl TrainedTicks {
     }
 }
 
+/// What every fold is trained with.
+struct Run<'a> {
+    samples: &'a Samples,
+    sha256: &'a str,
+    config: &'a TickTrainConfig,
+    device: Device,
+}
+
+/// A trained fold.
+struct Fold {
+    /// With the features that the model has, scaled.
+    ticks: Ticks,
+    yardstick: Yardstick,
+    left_out: Vec<String>,
+    scaler: Scaler,
+    members: Vec<StepWeights>,
+    reports: Vec<MemberReport>,
+}
+
+/// What was said of test samples, one after the other, and what was so.
+#[derive(Clone, Default)]
+struct Pooled {
+    so: Vec<Direction>,
+    said: Vec<Probabilities>,
+    signals: Vec<f64>,
+    baselines: Vec<(&'static str, Vec<Probabilities>)>,
+}
+
+impl Pooled {
+    /// What a later fold said.
+    fn add(&mut self, later: Pooled) {
+        self.so.extend(later.so);
+        self.said.extend(later.said);
+        self.signals.extend(later.signals);
+        if self.baselines.is_empty() {
+            self.baselines = later.baselines;
+            return;
+        }
+        // The same baselines in the same order in every fold.
+        for ((_, said), (_, later)) in self.baselines.iter_mut().zip(later.baselines) {
+            said.extend(later);
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Trains the members of a fold and has them, and the baselines, say what they do of its test part; `None` where the observer ended it.
+    fn train_fold(
+        &self,
+        number: usize,
+        parts: &Parts,
+        mut ticks: Ticks,
+        options: &mut TickTrainOptions<'_>,
+    ) -> Result<Option<(Fold, Pooled)>, TickTrainError> {
+        let (samples, config) = (self.samples, self.config);
+        let target = Target::choose(samples, &parts.train, config.target_rule())?;
+        let directions = target.directions(samples);
+        let baselines = Baselines::fit(&ticks, samples, &directions, &target, &parts.train)?;
+        let test: Vec<usize> = parts.test.clone().collect();
+        let said_by_baselines = baselines.predict(&ticks, samples, &target, &test)?;
+        let yardstick = Yardstick { horizon_ns: samples.horizon_ns, target, baselines };
+        let left_out = choose_features(&mut ticks, samples, parts, &config.features.leave_out)?;
+        let train_rows: Vec<usize> = parts.train.iter().map(|sample| samples.rows[*sample]).collect();
+        let scaler = Scaler::fit(&ticks, &train_rows, config.features.clip)?;
+        scaler.apply(&mut ticks);
+        let labelled = Labelled { ticks: &ticks, samples, directions: &directions, target: &yardstick.target, parts };
+        let (mut members, mut reports) = (Vec::new(), Vec::new());
+        for member in 0..options.members {
+            let part = Part { fold: number, member };
+            let Some((weights, report)) = self.train_member(&labelled, part, options)? else { return Ok(None) };
+            members.push(weights);
+            reports.push(report);
+        }
+        let (first, last) = (samples.rows[parts.test.start], samples.rows[parts.test.end - 1]);
+        let rows = ticks.segment_of(first).start..last + 1;
+        let native = |weights: &StepWeights| Box::new(NativeModel::new(weights)) as Box<dyn StepModel>;
+        let predictions = step_through(as_one(members.iter().map(native).collect()).as_mut(), &ticks, rows.clone())?;
+        let of = |sample: usize| &predictions[samples.rows[sample] - rows.start];
+        let said = Pooled {
+            so: directions[parts.test.clone()].to_vec(),
+            said: parts.test.clone().map(|sample| of(sample).probabilities()).collect(),
+            signals: parts.test.clone().map(|sample| of(sample).signal()).collect(),
+            baselines: said_by_baselines,
+        };
+        Ok(Some((Fold { ticks, yardstick, left_out, scaler, members, reports }, said)))
+    }
+
+    /// Trains one member; `None` where the observer ended it.
+    fn train_member(
+        &self,
+        of: &Labelled<'_>,
+        part: Part,
+        options: &mut TickTrainOptions<'_>,
+    ) -> Result<Option<(StepWeights, MemberReport)>, TickTrainError> {
+        let Labelled { ticks, samples, parts, .. } = of;
+        let Run { config, sha256, .. } = self;
+        let device = self.device.clone().autodiff();
+        let seed = config.training.seed.wrapping_add(part.member as u64);
+        let mut windows =
+            TickWindows::new(ticks, config.window.steps, config.window.read, &device)?.augmented(config.augmentation, seed);
+        for sample in &parts.train {
+            let target = of.target.forecast(samples.returns[*sample]) as f32;
+            windows.label(samples.rows[*sample], of.directions[*sample].index(), target, samples.weights[*sample]);
+        }
+        if windows.order(seed, 0).is_empty() {
+            return Err(TickTrainError::NoWindow { steps: config.window.steps, warmup: ticks.tick.warmup_ticks });
+        }
+        let mut network = config.network.clone();
+        let is_of_volatility = |name: &str| index_of(name).and_then(|place| registry().get(place)).is_some_and(tells_volatility);
+        network.volatility = (0..ticks.columns()).filter(|place| is_of_volatility(&ticks.features[*place].0)).collect();
+        let mut start = StepWeights::untrained(&network.spec(ticks.columns()), seed);
+        // The regime is not looked at until training finds a use for it: what the data never showed then changes nothing.
+        start.values_mut(Tensor::RegimeWeight).fill(0.0);
+        network.check(ticks.columns())?;
+        let model = DirectionModel::new(Network::from_weights(&start, &network, seed, &device)?, config.loss.clone());
+        let mut dying = Vec::new();
+        let mut fit = Fit::new(
+            crate::fit::Plan { seed, ..config.training.clone() },
+            &windows,
+            |epoch| windows.order(seed, epoch),
+            // A watched value that is not a number stops the run, and says where.
+            |model: &DirectionModel, _| match model.network.to_weights() {
+                Ok(weights) => validation_log_loss(&weights, of).unwrap_or(f64::NAN),
+                Err(_) => f64::NAN,
+            },
+        );
+        fit.data = format!("{sha256} {} {}", sha256_hex(config.to_toml().as_bytes()), options.device);
+        fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
+            folder: folder.join(part.name(config.split.folds)),
+            every_steps: None,
+            keep: 1,
+            resume: options.resume,
+        });
+        let clock = options.clock;
+        fit.clock = Box::new(clock);
+        let observe = &mut *options.observe;
+        let fitted = {
+            let dying = &mut dying;
+            fit.observe = Box::new(move |event| {
+                if let Event::Dying { now, .. } = event {
+                    dying.push(now.name.clone());
+                }
+                observe(part, event)
+            });
+            fit.run(model)?
+        };
+        if fitted.ended == Ended::Asked {
+            return Ok(None);
+        }
+        let mut weights = fitted.best.network.to_weights()?;
+        let temperature = calibrate(&mut weights, of)?;
+        let rounded = weights.rounded_to_bfloat16();
+        let (mut validation, of_rounded) = (validation_log_loss(&weights, of)?, validation_log_loss(&rounded, of)?);
+        let rounding_loss = of_rounded - validation;
+        let is_rounded = rounding_loss <= config.outputs.rounding_loss_max;
+        if is_rounded {
+            (weights, validation) = (rounded, of_rounded);
+        }
+        let report = MemberReport {
+            seed,
+            best_epoch: fitted.best_epoch.map_or(0, |best| best.epoch),
+            temperature,
+            rounding_loss,
+            is_rounded,
+            validation_log_loss: validation,
+            ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
+            dying,
+            curves: fitted.curves,
+        };
+        Ok(Some((weights, report)))
+    }
+}
+
+impl Fold {
+    fn report(&self, samples: &Samples, parts: &Parts, said: &Pooled, seed: u64) -> Result<FoldReport, TickTrainError> {
+        let test = parts.test.clone();
+        Ok(FoldReport {
+            span_ns: [samples.times_ns[test.start], samples.times_ns[test.end - 1]],
+            train: parts.train.len(),
+            validation: parts.validation.len(),
+            members: self.reports.clone(),
+            scores: judge(&said.so, said.baselines.clone(), samples, test, &said.said, seed)?,
+        })
+    }
+}
+
 /// What members are trained on.
 struct Labelled<'a> {
     ticks: &'a Ticks,
@@ -372,92 +585,6 @@ fn choose_features(
     let kept: Vec<String> = ticks.features_within(&rows).into_iter().filter(|name| !unwanted.contains(name)).collect();
     ticks.keep_features(&kept)?;
     Ok(all.into_iter().filter(|name| !kept.contains(name)).collect())
-}
-
-/// Trains one member; `None` where the observer ended it.
-fn train_member(
-    of: &Labelled<'_>,
-    config: &TickTrainConfig,
-    device: &Device,
-    data_sha256: &str,
-    member: usize,
-    options: &mut TickTrainOptions<'_>,
-) -> Result<Option<(StepWeights, MemberReport)>, TickTrainError> {
-    let Labelled { ticks, samples, parts, .. } = of;
-    let device = device.clone().autodiff();
-    let seed = config.training.seed.wrapping_add(member as u64);
-    let mut windows =
-        TickWindows::new(ticks, config.window.steps, config.window.read, &device)?.augmented(config.augmentation, seed);
-    for sample in &parts.train {
-        let target = of.target.forecast(samples.returns[*sample]) as f32;
-        windows.label(samples.rows[*sample], of.directions[*sample].index(), target, samples.weights[*sample]);
-    }
-    if windows.order(seed, 0).is_empty() {
-        return Err(TickTrainError::NoWindow { steps: config.window.steps, warmup: ticks.tick.warmup_ticks });
-    }
-    let mut network = config.network.clone();
-    let is_of_volatility = |name: &str| index_of(name).and_then(|place| registry().get(place)).is_some_and(tells_volatility);
-    network.volatility = (0..ticks.columns()).filter(|place| is_of_volatility(&ticks.features[*place].0)).collect();
-    let mut start = StepWeights::untrained(&network.spec(ticks.columns()), seed);
-    // The regime is not looked at until training finds a use for it: what the data never showed then changes nothing.
-    start.values_mut(Tensor::RegimeWeight).fill(0.0);
-    network.check(ticks.columns())?;
-    let model = DirectionModel::new(Network::from_weights(&start, &network, seed, &device)?, config.loss.clone());
-    let mut dying = Vec::new();
-    let mut fit = Fit::new(
-        crate::fit::Plan { seed, ..config.training.clone() },
-        &windows,
-        |epoch| windows.order(seed, epoch),
-        // A watched value that is not a number stops the run, and says where.
-        |model: &DirectionModel, _| match model.network.to_weights() {
-            Ok(weights) => validation_log_loss(&weights, of).unwrap_or(f64::NAN),
-            Err(_) => f64::NAN,
-        },
-    );
-    fit.data = format!("{data_sha256} {} {}", sha256_hex(config.to_toml().as_bytes()), options.device);
-    fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
-        folder: folder.join(format!("member-{}", member + 1)),
-        every_steps: None,
-        keep: 1,
-        resume: options.resume,
-    });
-    let clock = options.clock;
-    fit.clock = Box::new(clock);
-    let observe = &mut *options.observe;
-    let fitted = {
-        let dying = &mut dying;
-        fit.observe = Box::new(move |event| {
-            if let Event::Dying { now, .. } = event {
-                dying.push(now.name.clone());
-            }
-            observe(member, event)
-        });
-        fit.run(model)?
-    };
-    if fitted.ended == Ended::Asked {
-        return Ok(None);
-    }
-    let mut weights = fitted.best.network.to_weights()?;
-    let temperature = calibrate(&mut weights, of)?;
-    let rounded = weights.rounded_to_bfloat16();
-    let (mut validation, of_rounded) = (validation_log_loss(&weights, of)?, validation_log_loss(&rounded, of)?);
-    let rounding_loss = of_rounded - validation;
-    let is_rounded = rounding_loss <= config.outputs.rounding_loss_max;
-    if is_rounded {
-        (weights, validation) = (rounded, of_rounded);
-    }
-    let report = MemberReport {
-        seed,
-        best_epoch: fitted.best_epoch.map_or(0, |best| best.epoch),
-        temperature,
-        rounding_loss,
-        is_rounded,
-        validation_log_loss: validation,
-        ended: if fitted.ended == Ended::Patience { "patience" } else { "epochs" },
-        dying,
-        curves: fitted.curves,
-    };
-    Ok(Some((weights, report)))
 }
 
 /// Whether a feature tells how much the price moves.
@@ -512,13 +639,12 @@ struct Worth {
 }
 
 impl Worth {
-    fn of(samples: &Samples, directions: &[Direction], parts: &Parts, signals: &[f64], threshold: f64, cost_bps: f64) -> Worth {
-        let part = parts.test.clone();
+    fn of(samples: &Samples, said: &Pooled, part: Range<usize>, threshold: f64, cost_bps: f64) -> Worth {
         let rows = OwnedSamples {
             features: Vec::new(),
             events_ns: samples.times_ns[part.clone()].to_vec(),
             ends_ns: samples.ends_ns[part.clone()].to_vec(),
-            labels: directions[part.clone()].iter().map(|direction| direction.index() as f64 - 1.0).collect(),
+            labels: said.so.iter().map(|direction| direction.index() as f64 - 1.0).collect(),
             returns: samples.returns[part.clone()].to_vec(),
             weights: vec![1.0; part.len()],
             target: LabelKind::Direction,
@@ -526,7 +652,7 @@ impl Worth {
         let rows = rows.samples();
         let chosen = bets(&rows, |_| true);
         let backtest = Backtest { cost_bps, threshold, sizing: Sizing::Unit };
-        let returns = backtest.returns(&rows, &chosen, signals).returns;
+        let returns = backtest.returns(&rows, &chosen, &said.signals).returns;
         let sharpe = Some(sharpe_ratio(&returns, 1.0)).filter(|sharpe| sharpe.is_finite()).unwrap_or_default();
         let times_ns: Vec<i64> = chosen.iter().map(|row| rows.events_ns[*row]).collect();
         Worth { bets: chosen.len(), sharpe, periods_per_year: periods_per_year(&times_ns).unwrap_or_default() }
