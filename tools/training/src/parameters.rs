@@ -3,8 +3,10 @@
 //! What is trained, saved and compared is the same list: names joined by points (`blocks.0.norm.gain`), shapes and values. The order
 //! is that of the fields, so it is fixed by the code. Parameters are f32 or f64; lower precisions are refused with their name.
 
+use crate::device::is_processor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Tensor, TensorData, Transaction};
+use std::collections::VecDeque;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Sub};
 
 /// Values of one tensor, row by row.
@@ -77,7 +79,7 @@ pub fn read_parameters<M: Module>(module: &M) -> Result<Vec<Parameter>, Paramete
             let Ok(read) = &mut self.read else { return };
             let (name, tensor) = (self.path.join("."), param.base());
             let shape = tensor.dims().to_vec();
-            match Values::of(tensor, &name) {
+            match Values::of(tensor.into_data(), &name) {
                 Ok(values) => read.push(Parameter { name, shape, values }),
                 Err(error) => self.read = Err(error),
             }
@@ -118,21 +120,22 @@ impl ModuleGradients {
     pub fn take<M: Module>(module: &M, gradients: &mut Gradients) -> Result<Self, ParameterError> {
         struct Taker<'a> {
             gradients: &'a mut Gradients,
-            taken: Result<Vec<Option<Values>>, ParameterError>,
+            names: Vec<Option<String>>,
+            taken: Vec<Tensor<1>>,
         }
         impl ModuleVisitor for Taker<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let Ok(taken) = &mut self.taken else { return };
                 let gradient = if param.is_require_grad() { param.base().grad_remove(self.gradients) } else { None };
-                match gradient.map(|gradient| Values::of(gradient, &param.id.to_string())).transpose() {
-                    Ok(values) => taken.push(values),
-                    Err(error) => self.taken = Err(error),
-                }
+                self.names.push(gradient.is_some().then(|| param.id.to_string()));
+                self.taken.extend(gradient.map(|gradient| gradient.reshape([param.shape().num_elements()])));
             }
         }
-        let mut taker = Taker { gradients, taken: Ok(Vec::new()) };
+        let mut taker = Taker { gradients, names: Vec::new(), taken: Vec::new() };
         module.visit(&mut taker);
-        Ok(Self { values: taker.taken? })
+        let mut read = read_together(taker.taken).into_iter();
+        let mut next = |name: String| read.next().map(|data| Values::of(data, &name));
+        let values = |name: Option<String>| name.and_then(&mut next).transpose();
+        Ok(Self { values: taker.names.into_iter().map(values).collect::<Result<_, _>>()? })
     }
 
     /// Adds the gradients of another batch of the same module, to accumulate them.
@@ -215,8 +218,7 @@ impl Values {
         }
     }
 
-    fn of<const D: usize>(tensor: Tensor<D>, name: &str) -> Result<Self, ParameterError> {
-        let data = tensor.into_data();
+    fn of(data: TensorData, name: &str) -> Result<Self, ParameterError> {
         let dtype = data.dtype();
         let read = match dtype {
             DType::F32 => data.try_into_vec().ok().map(Self::F32),
@@ -245,6 +247,7 @@ pub(crate) enum SliceMut<'a> {
 pub(crate) fn update_parameters<M: Module>(module: M, update: impl FnMut(usize, SliceMut<'_>)) -> M {
     struct Updater<F> {
         place: usize,
+        read: VecDeque<TensorData>,
         update: F,
     }
     impl<F: FnMut(usize, SliceMut<'_>)> ModuleMapper for Updater<F> {
@@ -255,7 +258,7 @@ pub(crate) fn update_parameters<M: Module>(module: M, update: impl FnMut(usize, 
             // What a parameter knows beside its values: autodiff with its strategy is that of the device, and must not be lost.
             let (device, dtype, is_trained) = (tensor.device(), tensor.dtype(), tensor.is_require_grad());
             let checkpointing = tensor.gradient_checkpointing_strategy();
-            let mut data: TensorData = tensor.inner().into_data();
+            let mut data = self.read.pop_front().unwrap_or_else(|| tensor.inner().into_data());
             match dtype {
                 DType::F32 => data.as_mut_slice().map(|values| (self.update)(place, SliceMut::F32(values))).unwrap_or(()),
                 DType::F64 => data.as_mut_slice().map(|values| (self.update)(place, SliceMut::F64(values))).unwrap_or(()),
@@ -268,7 +271,31 @@ pub(crate) fn update_parameters<M: Module>(module: M, update: impl FnMut(usize, 
             Param::from_mapped_value(id, if is_trained { updated.require_grad() } else { updated }, mapper)
         }
     }
-    module.map(&mut Updater { place: 0, update })
+    // What the processor has is taken out of each parameter, without a copy.
+    let is_on_card = !module.devices().iter().all(is_processor);
+    let read = if is_on_card { read_all(&module) } else { VecDeque::new() };
+    module.map(&mut Updater { place: 0, read, update })
+}
+
+/// The values of every parameter, in order and in one transfer.
+fn read_all<M: Module>(module: &M) -> VecDeque<TensorData> {
+    struct Reader(Transaction);
+    impl ModuleVisitor for Reader {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 = std::mem::take(&mut self.0).register(param.base().inner());
+        }
+    }
+    let mut reader = Reader(Transaction::default());
+    module.visit(&mut reader);
+    reader.0.execute().into()
+}
+
+/// The values of tensors of one device. From a graphics card they come in one transfer: for each by itself one would wait anew.
+fn read_together(tensors: Vec<Tensor<1>>) -> Vec<TensorData> {
+    if tensors.iter().all(|tensor| is_processor(&tensor.device())) {
+        return tensors.into_iter().map(Tensor::into_data).collect();
+    }
+    tensors.into_iter().fold(Transaction::default(), Transaction::register).execute()
 }
 
 /// Numbers that parameters are made of.
