@@ -7,11 +7,11 @@
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::tensor::{DType, Device, Distribution};
+use burn::tensor::{Device, Distribution};
 use chronos_benches::measure::{input_sha256, measure, print_seconds, reference};
 use chronos_benches::table;
 use chronos_research::ticks::Ticks;
-use chronos_training::device::TrainingDevice;
+use chronos_training::device::{TrainingDevice, half_precision};
 use chronos_training::fit::{Event, Fit, Plan, mean_loss};
 use chronos_training::losses::HeadLoss;
 use chronos_training::network::{Network, NetworkConfig, decays};
@@ -63,8 +63,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     for network in &networks {
-        if network.mixed_precision && !device.supports_dtype(DType::BF16) {
-            println!("  skipped: the device has no bfloat16, which mixed precision needs");
+        if network.mixed_precision && half_precision(&device).is_none() {
+            println!("  skipped: the device has no half precision");
             continue;
         }
         train(network, &ticks, &labels, &device)?;

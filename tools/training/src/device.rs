@@ -4,7 +4,7 @@
 //! device, or driver, rounds elsewhere. The feature is not part of `full`: what runs in CI is the processor's.
 
 use burn::backend::DispatchDevice;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,6 +69,11 @@ impl FromStr for TrainingDevice {
         let named = TrainingDevice::ALL.into_iter().find(|device| device.name() == text);
         named.ok_or_else(|| DeviceError::Unknown(text.to_owned()))
     }
+}
+
+/// What products of mixed precision are computed in on a device: bfloat16, or float16 where there is none; `None` where there is neither.
+pub fn half_precision(device: &Device) -> Option<DType> {
+    [DType::BF16, DType::F16].into_iter().find(|dtype| device.supports_dtype(*dtype))
 }
 
 /// Whether tensors of a device are computed by the processor, with or without gradients.

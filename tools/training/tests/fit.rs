@@ -27,6 +27,7 @@ struct Perceptron {
     hidden_bias: Param<Tensor<1>>,
     output: Param<Tensor<2>>,
     dropout: f64,
+    loss_scale: f64,
 }
 
 impl Perceptron {
@@ -38,6 +39,7 @@ impl Perceptron {
             hidden_bias: Param::from_tensor(Tensor::zeros([hidden], (device, DType::F32))),
             output: Param::from_tensor(matrix(uniform(hidden), hidden, device)),
             dropout,
+            loss_scale: 1.0,
         }
     }
 
@@ -67,6 +69,10 @@ impl Objective for Perceptron {
         let total = losses::weighted_mean(squared, batch.weights.clone());
         let value = total.clone().into_scalar::<f64>();
         Loss { total, parts: vec![("squared", value)] }
+    }
+
+    fn loss_scale(&self) -> f64 {
+        self.loss_scale
     }
 }
 
@@ -320,6 +326,20 @@ fn a_batch_in_pieces_trains_as_a_whole_one() {
     }
     assert!((whole_epoch.gradient_norm - pieces_epoch.gradient_norm).abs() < 1e-6);
     assert_ne!(whole, pieces, "sums of other pieces round otherwise");
+}
+
+#[test]
+fn a_scaled_loss_trains_as_it_is() {
+    let rows = Rows::smooth(80, 5, &device());
+    let trained = |loss_scale: f64| {
+        let module = Perceptron { loss_scale, ..Perceptron::new(5, 7, 0.0, &device()) };
+        let fitted = fit(busy_plan(), &rows).run(module).unwrap();
+        (parameters(&fitted.last), fitted.curves)
+    };
+    // Powers of two change exponents alone; with one that nothing can be multiplied by, the gradients are seen to be.
+    assert_eq!(trained(1.0), trained(1_024.0));
+    let module = Perceptron { loss_scale: f64::MAX, ..Perceptron::new(5, 7, 0.0, &device()) };
+    assert!(matches!(fit(busy_plan(), &rows).run(module), Err(FitError::Diverged { .. })));
 }
 
 #[test]

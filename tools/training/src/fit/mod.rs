@@ -51,6 +51,12 @@ pub trait Objective: Module {
     /// judged, and then nothing is random.
     fn loss(&self, batch: &Self::Batch, random: Option<&mut fastrand::Rng>) -> Loss;
 
+    /// What the loss is multiplied by before its gradients are taken, and these divided by: a power of two that lifts small gradients into the range
+    /// of float16 (Micikevicius et al., "Mixed Precision Training", 2018).
+    fn loss_scale(&self) -> f64 {
+        1.0
+    }
+
     /// Whether weight decay takes a parameter: the common rule, unless the module has its own.
     fn decays(&self, name: &str, shape: &[usize]) -> bool {
         crate::optimiser::decays(name, shape)

@@ -72,7 +72,12 @@ impl Threads {
             if !loss.total.is_tracked() {
                 return Err(FitError::NoGradients);
             }
-            let gradients = ModuleGradients::take(module, &mut loss.total.backward())?;
+            let scale = module.loss_scale();
+            let scaled = if scale == 1.0 { loss.total.clone() } else { loss.total.clone().mul_scalar(scale) };
+            let mut gradients = ModuleGradients::take(module, &mut scaled.backward())?;
+            if scale != 1.0 {
+                gradients.scale(1.0 / scale);
+            }
             Ok(Computed { loss: scalar(&loss.total), parts: loss.parts, gradients })
         };
         if self.pools.is_empty() || pieces.len() == 1 {

@@ -23,8 +23,8 @@ pub struct NetworkConfig {
     pub head_hidden: usize,
     /// Share of values that training drops, of what each block adds and of each head's hidden layer.
     pub dropout: f64,
-    /// Products of training in bfloat16, on devices that have it: for wide networks on a graphics card. Parameters, gradients and moments
-    /// stay in f32.
+    /// Products of training in bfloat16, or in float16 on a device without: for wide networks on a graphics card. Parameters, gradients and
+    /// moments stay in f32.
     pub mixed_precision: bool,
     /// After how many blocks auxiliary heads stand, each number once, rising; absent for one in the middle.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,10 +15,9 @@ mod scan;
 
 pub use burn::tensor::activation::silu;
 
-use crate::device::is_processor;
+use crate::device::{half_precision, is_processor};
 use burn::Tensor;
 use burn::backend::Dispatch;
-use burn::tensor::DType;
 use fused::FusedOperations;
 
 /// Added to the mean square, or the variance, in every normalisation.
@@ -111,19 +110,21 @@ pub enum Precision {
     /// In the precision of the tensors.
     #[default]
     Full,
-    /// From values rounded to bfloat16, gradients as well; the sums are the device's. All that is not a product keeps its precision
-    /// (Micikevicius et al., "Mixed Precision Training", 2018; bfloat16 has the exponents of f32, so the loss needs no scaling).
+    /// From values rounded to the device's [half precision](half_precision), gradients as well; the sums are the device's. All that is not a
+    /// product keeps its precision, as everything does on a device without half precision (Micikevicius et al., "Mixed Precision Training",
+    /// 2018).
     Mixed,
 }
 
 /// The product of `rows`, `[rows, inputs]`, and `weight`, `[inputs, outputs]`.
 ///
 /// # Panics
-/// Where the shapes do not fit together, or [`Precision::Mixed`] is asked of a device without bfloat16.
+/// Where the shapes do not fit together.
 pub fn product(rows: Tensor<2>, weight: Tensor<2>, precision: Precision) -> Tensor<2> {
-    if precision == Precision::Mixed {
+    let half = if precision == Precision::Mixed { half_precision(&rows.device()) } else { None };
+    if let Some(half) = half {
         let dtype = rows.dtype();
-        return rows.cast(DType::BF16).matmul(weight.cast(DType::BF16)).cast(dtype);
+        return rows.cast(half).matmul(weight.cast(half)).cast(dtype);
     }
     if !is_flex(&rows) {
         return rows.matmul(weight);

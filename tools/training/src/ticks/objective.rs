@@ -9,6 +9,9 @@ use burn::tensor::{Device, Int, TensorData};
 use chronos_market::REGIME_EMBEDDING;
 use chronos_research::ticks::Ticks;
 
+/// Of mixed precision. Losses are of the order of 1, and float16 ends at 65,504.
+const LOSS_SCALE: f64 = 1_024.0;
+
 /// What a network is trained for: direction and forecast of the ticks that are read.
 #[derive(Module, Debug)]
 pub struct DirectionModel {
@@ -65,6 +68,10 @@ impl Objective for DirectionModel {
             batch.targets.clone(),
             Some(batch.weights.clone()),
         )
+    }
+
+    fn loss_scale(&self) -> f64 {
+        if self.network.config().mixed_precision { LOSS_SCALE } else { 1.0 }
     }
 
     fn decays(&self, name: &str, _shape: &[usize]) -> bool {

@@ -2,12 +2,12 @@
 
 use super::config::{TickTrainConfig, TickTrainConfigError};
 use super::objective::{DirectionModel, TickWindows};
-use crate::device::{DeviceError, TrainingDevice};
+use crate::device::{DeviceError, TrainingDevice, half_precision};
 use crate::fit::{Checkpoints, Curves, Ended, Event, Fit, FitError, WindowError};
 use crate::network::{Network, NetworkError};
 use crate::parameters::ParameterError;
 use crate::uncertainty::{Temperature, fit_temperature};
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use chronos_inference::{Head, HeadTensor, NativeModel, Prediction, StepModel, StepWeights, Tensor};
 use chronos_market::features::{FeatureSpec, index_of, registry};
 use chronos_research::ledger::{Ledger, LedgerError, Trial};
@@ -234,8 +234,10 @@ pub enum TickTrainError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A device without bfloat16.
-    #[error("{0} on this machine has no bfloat16: leave out `network.mixed_precision`, or train on another --device")]
+    /// A device without half precision.
+    #[error(
+        "{0} on this machine has neither bfloat16 nor float16: leave out `network.mixed_precision`, or train on another --device"
+    )]
     NoMixedPrecision(TrainingDevice),
     /// The directory.
     #[error(transparent)]
@@ -270,7 +272,7 @@ pub fn train_ticks(
         return Err(TickTrainError::NoMember);
     }
     let device = options.device.open()?;
-    if config.network.mixed_precision && !device.supports_dtype(DType::BF16) {
+    if config.network.mixed_precision && half_precision(&device).is_none() {
         return Err(TickTrainError::NoMixedPrecision(options.device));
     }
     let TickData { ticks, samples, sha256, mut notices } = data;
