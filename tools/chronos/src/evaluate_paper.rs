@@ -80,30 +80,21 @@ fn print(trained: &[Trained], comparison: &Comparison) {
     let persistence = comparison.persistence;
     let rows = comparison.models.iter().map(|row| {
         let published = row.published.map_or("-".to_owned(), |errors| format!("{:.1}", errors.rmse));
-        [
-            row.model.name().to_owned(),
-            spread(row.rmse, 1),
-            spread(row.mape_percent, 3),
-            spread(row.mae, 1),
-            published,
-            against(row.squared),
-            against(row.absolute),
-            row.blocks.map_or("-".to_owned(), |[alive, count]| format!("{alive}/{count}")),
-        ]
+        [row.model.name().to_owned(), spread(row.rmse, 1), spread(row.mape_percent, 3), spread(row.mae, 1), published]
     });
-    let none = || "-".to_owned();
     let rows = rows.chain([[
         "persistence".to_owned(),
         format!("{:.1}", persistence.rmse),
         format!("{:.3}", persistence.mape_percent),
         format!("{:.1}", persistence.mae),
-        none(),
-        none(),
-        none(),
-        none(),
+        "-".to_owned(),
     ]]);
-    let head = ["Model", "RMSE $", "MAPE %", "MAE $", "Published RMSE", "DM squared", "DM absolute", "Blocks alive"];
-    print!("{}", listing(head, rows, &[1, 2, 3, 4, 5, 6, 7]));
+    print!("{}", listing(["Model", "RMSE $", "MAPE %", "MAE $", "Published RMSE"], rows, &[1, 2, 3, 4]));
+    let rows = comparison.models.iter().map(|row| {
+        let blocks = row.blocks.map_or("-".to_owned(), |blocks| format!("{} to {} of {}", blocks.fewest, blocks.most, blocks.of));
+        [row.model.name().to_owned(), against(row.squared), against(row.absolute), blocks]
+    });
+    print!("{}", listing(["Beside persistence", "DM squared", "DM absolute", "Blocks alive"], rows, &[1, 2, 3]));
     let seeds = comparison.models.iter().map(|row| row.seeds).max().unwrap_or(0);
     let epochs: u64 = trained.iter().map(|one| one.epochs).sum();
     println!(
@@ -118,9 +109,12 @@ fn print(trained: &[Trained], comparison: &Comparison) {
 
 fn verdict(row: &ComparisonRow, comparison: &Comparison) -> String {
     let dead = match row.blocks {
-        Some([0, _]) => "; its blocks are dead, it is an affine map",
-        Some([alive, count]) if alive < count => "; some of its blocks are dead",
-        _ => "",
+        Some(blocks) if blocks.most == 0 => "; its blocks are dead, it is an affine map".to_owned(),
+        Some(blocks) if blocks.dead_seeds > 0 => {
+            format!("; with {} of {} seeds all its blocks are dead, it is an affine map", blocks.dead_seeds, row.seeds)
+        }
+        Some(blocks) if blocks.fewest < blocks.of => "; some of its blocks are dead".to_owned(),
+        _ => String::new(),
     };
     format!("{}{dead}", row.verdict(&comparison.persistence))
 }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use chronos_research::ticks::Ticks;
 use chronos_training::device::{TrainingDevice, half_precision};
 use chronos_training::fit::{Fit, Objective, Plan, Samples};
-use chronos_training::losses::{HeadLoss, scalar};
+use chronos_training::losses::HeadLoss;
 use chronos_training::network::{Network, NetworkConfig};
 use chronos_training::parameters::{ModuleGradients, read_parameters};
 use chronos_training::ticks::{DirectionModel, TickWindows};
@@ -59,7 +59,7 @@ fn loss_and_gradients(mixed_precision: bool, device: &Device) -> (f64, Vec<(Stri
     let gradients = ModuleGradients::take(&model, &mut loss.backward()).unwrap();
     let names = read_parameters(&model).unwrap().into_iter().map(|parameter| parameter.name);
     let values = gradients.values.iter().map(|values| values.as_ref().map_or(Vec::new(), |values| values.iter_f64().collect()));
-    (scalar(&loss), names.zip(values).collect())
+    (loss.into_scalar(), names.zip(values).collect())
 }
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {

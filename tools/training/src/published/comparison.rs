@@ -45,8 +45,21 @@ pub struct ComparisonRow {
     pub squared: Option<AgainstPersistence>,
     /// The same of absolute errors.
     pub absolute: Option<AgainstPersistence>,
-    /// Blocks that are alive in the seed that has the fewest, and all of one seed.
-    pub blocks: Option<[usize; 2]>,
+    /// How alive its blocks are; of models that have some.
+    pub blocks: Option<BlocksAlive>,
+}
+
+/// How many of a model's blocks are alive after training, over its seeds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BlocksAlive {
+    /// In the seed that has the fewest.
+    pub fewest: usize,
+    /// In the seed that has the most.
+    pub most: usize,
+    /// All of one seed.
+    pub of: usize,
+    /// Seeds in which none is: the model is an affine map.
+    pub dead_seeds: usize,
 }
 
 /// The table.
@@ -89,7 +102,8 @@ impl Comparison {
                 let test = diebold_mariano(&mean, &others, 1)?;
                 Ok(Some(AgainstPersistence { statistic: test.statistic, p_value: test.p_value }))
             };
-            let alive = seeds.iter().filter_map(|one| one.blocks.as_ref()).map(|blocks| [blocks.alive, blocks.count]).min();
+            let blocks: Vec<[usize; 2]> =
+                seeds.iter().filter_map(|one| one.blocks.as_ref()).map(|blocks| [blocks.alive, blocks.count]).collect();
             models.push(ComparisonRow {
                 model,
                 seeds: seeds.len(),
@@ -99,7 +113,7 @@ impl Comparison {
                 published: model.published_errors(),
                 squared: test_of(|error| error * error)?,
                 absolute: test_of(f64::abs)?,
-                blocks: alive,
+                blocks: BlocksAlive::of(&blocks),
             });
         }
         Ok(Self { persistence: PriceErrors::of(&persistence, &targets), samples: targets.len(), models })
@@ -119,6 +133,15 @@ impl ComparisonRow {
     }
 }
 
+impl BlocksAlive {
+    /// From those alive and all, of each seed.
+    fn of(seeds: &[[usize; 2]]) -> Option<Self> {
+        let alive = || seeds.iter().map(|[alive, _]| *alive);
+        let [_, of] = *seeds.first()?;
+        Some(Self { fewest: alive().min()?, most: alive().max()?, of, dead_seeds: alive().filter(|alive| *alive == 0).count() })
+    }
+}
+
 impl Spread {
     fn of(values: Vec<f64>) -> Self {
         let count = values.len() as f64;
@@ -132,6 +155,13 @@ impl Spread {
 mod tests {
     use super::*;
     use chronos_research::bars::Ohlcv;
+
+    #[test]
+    fn blocks_are_counted_over_seeds() {
+        assert_eq!(BlocksAlive::of(&[]), None);
+        let alive = BlocksAlive { fewest: 0, most: 8, of: 12, dead_seeds: 2 };
+        assert_eq!(BlocksAlive::of(&[[4, 12], [0, 12], [8, 12], [0, 12]]), Some(alive));
+    }
 
     fn split() -> Split {
         let row = |day: i64| {

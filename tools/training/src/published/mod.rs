@@ -14,7 +14,7 @@ mod trading;
 mod weights;
 
 pub use baselines::{Baseline, BaselineKind};
-pub use comparison::{AgainstPersistence, Comparison, ComparisonRow, Spread};
+pub use comparison::{AgainstPersistence, BlocksAlive, Comparison, ComparisonRow, Spread};
 pub use data::{DataError, SPLIT_FILES, Split, Splits};
 pub use evaluation::{Evaluation, EvaluationError, EvaluationProgress, RUNS_FILE};
 pub use metrics::PriceErrors;

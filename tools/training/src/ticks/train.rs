@@ -256,9 +256,8 @@ impl From<NetworkError> for TickTrainError {
     }
 }
 
-/// Trains a model of ticks and judges it; walking forward where `split.folds` asks for several: each is trained on all before its test part, and
-/// the model is that of the last. The same data, configuration and members give the same model on one device of one
-/// machine.
+/// Trains a model of ticks and judges it. Where `split.folds` asks for several it walks forward: each is trained on all before its test part, and
+/// the model is that of the last. The same data, configuration and members give the same model on one device of one machine.
 ///
 /// # Errors
 /// [`TickTrainError`], with the place and the remedy.
@@ -280,28 +279,26 @@ pub fn train_ticks(
         config.split_rule().ok_or(TickTrainConfigError::Range { key: "split.at", message: "is no time and no share".into() })?;
     let parts = split_folds(&samples, &rule, config.split.folds)?;
     let run = Run { samples: &samples, sha256: &sha256, config, device };
+    // `split_folds` gives at least one.
+    let (last, earlier) =
+        parts.split_last().ok_or(TickTrainConfigError::Range { key: "split.folds", message: "must be at least 1".into() })?;
+    let seed = config.training.seed;
     let mut pooled = Pooled::default();
     let mut folds = Vec::new();
-    let mut last = None;
-    let mut ticks = Some(ticks);
-    for (number, parts) in parts.iter().enumerate() {
-        // The last fold may keep what it changes.
-        let ticks = if number + 1 < config.split.folds { ticks.clone() } else { ticks.take() };
-        let Some(ticks) = ticks else { break };
-        let Some((fold, said)) = run.train_fold(number, parts, ticks, options)? else { return Ok(Training::Stopped) };
-        if config.split.folds > 1 {
-            folds.push(fold.report(&samples, parts, &said, config.training.seed)?);
-        }
+    for (number, parts) in earlier.iter().enumerate() {
+        let Some((fold, said)) = run.train_fold(number, parts, ticks.clone(), options)? else { return Ok(Training::Stopped) };
+        folds.push(fold.report(&samples, parts, &said, seed)?);
         pooled.add(said);
-        last = Some((fold, parts));
     }
-    // There is at least one fold, which is checked where they are made.
-    let Some((fold, parts)) = last else { return Err(TickTrainError::NoMember) };
+    let Some((fold, said)) = run.train_fold(earlier.len(), last, ticks, options)? else { return Ok(Training::Stopped) };
+    if !earlier.is_empty() {
+        folds.push(fold.report(&samples, last, &said, seed)?);
+    }
+    pooled.add(said);
     let Fold { ticks, yardstick, left_out, scaler, members, reports } = fold;
     if !left_out.is_empty() {
         notices.push(format!("the model is not given {}", left_out.join(", ")));
     }
-    let seed = config.training.seed;
     let test = samples.len() - pooled.so.len()..samples.len();
     let worth = Worth::of(&samples, &pooled, test.clone(), config.outputs.entry_threshold, options.cost_bps);
     let table = judge(&pooled.so, pooled.baselines, &samples, test.clone(), &pooled.said, seed)?;
@@ -325,8 +322,8 @@ pub fn train_ticks(
         ticks: ticks.rows(),
         segments: ticks.starts.len(),
         samples: samples.len(),
-        train: parts.train.len(),
-        validation: parts.validation.len(),
+        train: last.train.len(),
+        validation: last.validation.len(),
         test: test.len(),
     };
     let report = TickTraining {
