@@ -56,7 +56,8 @@ fn loss_and_gradients(mixed_precision: bool, device: &Device) -> (f64, Vec<(Stri
     let (device, ticks) = (device.clone().autodiff(), ticks());
     let model = model(mixed_precision, &device);
     let loss = model.loss(&windows(&ticks, &device).batch(&ends(), None), None).total;
-    let gradients = ModuleGradients::take(&model, &mut loss.backward()).unwrap();
+    let mut gradients = ModuleGradients::take(&model, &mut loss.clone().mul_scalar(model.loss_scale()).backward()).unwrap();
+    gradients.scale(1.0 / model.loss_scale());
     let names = read_parameters(&model).unwrap().into_iter().map(|parameter| parameter.name);
     let values = gradients.values.iter().map(|values| values.as_ref().map_or(Vec::new(), |values| values.iter_f64().collect()));
     (loss.into_scalar(), names.zip(values).collect())
