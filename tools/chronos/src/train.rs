@@ -249,7 +249,8 @@ fn print_folds(folds: &[FoldReport]) {
         let auc = fold.scores.models.first().map_or(f64::NAN, |model| model.scores.auc);
         [
             (place + 1).to_string(),
-            format!("{} {}", date_utc(from_ns), clock_utc(from_ns, 0)),
+            // Without the year, for a terminal of 80 columns.
+            format!("{} {}", date_utc(from_ns).split_once('-').map_or("", |(_, day)| day), clock_utc(from_ns, 0)),
             count(fold.train as u64),
             count(fold.scores.samples as u64),
             log_loss("model"),
@@ -258,6 +259,9 @@ fn print_folds(folds: &[FoldReport]) {
             decimal(auc, 4),
         ]
     };
-    let head = ["Fold", "From, UTC", "Trained on", "Judged by", "Log-loss", "Majority's", "Last move's", "AUC"];
+    if !folds.is_empty() {
+        println!("folds one after the other: samples, log-loss of model, majority and last move, and the model's AUC");
+    }
+    let head = ["Fold", "From, UTC", "Train", "Test", "Model", "Majority", "Last move", "AUC"];
     print!("{}", listing(head, folds.iter().enumerate().map(row), &[2, 3, 4, 5, 6, 7]));
 }
