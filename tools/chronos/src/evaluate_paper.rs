@@ -3,7 +3,9 @@
 use crate::progress::bar;
 use crate::tables::listing;
 use anyhow::{Result, bail};
-use chronos_training::published::{AgainstPersistence, Comparison, ComparisonRow, Evaluation, Recipe, Spread, Trained};
+use chronos_training::published::{
+    AgainstPersistence, BlocksAlive, Comparison, ComparisonRow, Evaluation, Recipe, Spread, Trained,
+};
 use clap::Args;
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -91,8 +93,10 @@ fn print(trained: &[Trained], comparison: &Comparison) {
     ]]);
     print!("{}", listing(["Model", "RMSE $", "MAPE %", "MAE $", "Published RMSE"], rows, &[1, 2, 3, 4]));
     let rows = comparison.models.iter().map(|row| {
-        let blocks = row.blocks.map_or("-".to_owned(), |blocks| format!("{} to {} of {}", blocks.fewest, blocks.most, blocks.of));
-        [row.model.name().to_owned(), against(row.squared), against(row.absolute), blocks]
+        let alive = |BlocksAlive { fewest, most, of, .. }| {
+            if fewest == most { format!("{most} of {of}") } else { format!("{fewest} to {most} of {of}") }
+        };
+        [row.model.name().to_owned(), against(row.squared), against(row.absolute), row.blocks.map_or("-".to_owned(), alive)]
     });
     print!("{}", listing(["Beside persistence", "DM squared", "DM absolute", "Blocks alive"], rows, &[1, 2, 3]));
     let seeds = comparison.models.iter().map(|row| row.seeds).max().unwrap_or(0);

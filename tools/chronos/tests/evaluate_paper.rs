@@ -71,7 +71,7 @@ fn a_short_run_is_judged_kept_and_not_done_again() {
     let arguments = "evaluate paper --data data --out other --seeds 1 --epochs 2 --models live";
     let output = chronos(folder.path(), arguments);
     let table = String::from_utf8(output.stdout).unwrap();
-    assert!(table.contains("persistence") && table.contains("live: ") && table.contains("12/12"), "{table}");
+    assert!(table.contains("persistence") && table.contains("live: ") && table.contains(" 12 of 12"), "{table}");
     let told = chronos(folder.path(), &arguments.replace("--epochs 2", "--epochs 3"));
     assert!(String::from_utf8(told.stderr).unwrap().contains("choose another folder"));
 }

@@ -83,7 +83,9 @@ pub(crate) fn is_processor(device: &Device) -> bool {
 
 #[cfg(feature = "gpu")]
 fn first_card() -> Result<Device, DeviceError> {
-    Device::enumerate(burn::tensor::DeviceType::Vulkan).first().cloned().ok_or(DeviceError::NoneFound)
+    // A renderer in software answers too: it is no card, and compiles none of these kernels.
+    let is_card = |device: &&Device| device.identity().is_some_and(|identity| identity.physical.is_some());
+    Device::enumerate(burn::tensor::DeviceType::Vulkan).iter().find(is_card).cloned().ok_or(DeviceError::NoneFound)
 }
 
 #[cfg(not(feature = "gpu"))]
