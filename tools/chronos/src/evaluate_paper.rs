@@ -131,5 +131,6 @@ fn spread(spread: Spread, digits: usize) -> String {
 }
 
 fn against(test: Option<AgainstPersistence>) -> String {
-    test.map_or("-".to_owned(), |test| format!("{:+.2} (p {:.3})", test.statistic, test.p_value))
+    let chance = |p: f64| if p < 0.001 { "p < 0.001".to_owned() } else { format!("p {p:.3}") };
+    test.map_or("-".to_owned(), |test| format!("{:+.2} ({})", test.statistic, chance(test.p_value)))
 }
