@@ -45,6 +45,19 @@ fn too_long_a_horizon_is_told() {
     assert!(horizon_samples(&ticks(&[0, 4], &[1.0, 2.0], &[0]), 0).is_err());
 }
 
+/// Samples so long after each other, with labels so long.
+fn samples_after(steps: &[(i64, i64)]) -> Samples {
+    let mut samples = Samples::default();
+    let mut now = 0;
+    for (row, (step, length)) in steps.iter().enumerate() {
+        now += step;
+        samples.rows.push(row);
+        samples.times_ns.push(now);
+        samples.ends_ns.push(now + length);
+    }
+    samples
+}
+
 proptest! {
     /// Against the definition, looked up tick by tick.
     #[test]
@@ -96,14 +109,7 @@ proptest! {
         validation_share in 0.1_f64..0.6,
         embargo_ns in 0_i64..6,
     ) {
-        let mut samples = Samples::default();
-        let mut now = 0;
-        for (row, (step, length)) in steps.iter().enumerate() {
-            now += step;
-            samples.rows.push(row);
-            samples.times_ns.push(now);
-            samples.ends_ns.push(now + length);
-        }
+        let samples = samples_after(&steps);
         let rule = SplitRule { at: SplitAt::Share(share), validation_share, embargo_ns };
         let Ok(parts) = split_samples(&samples, &rule) else { return Ok(()) };
         let reach = |part: &[usize]| part.iter().map(|sample| samples.ends_ns[*sample] + embargo_ns).max().unwrap();
@@ -125,14 +131,7 @@ proptest! {
         embargo_ns in 0_i64..6,
         folds in 1_usize..8,
     ) {
-        let mut samples = Samples::default();
-        let mut now = 0;
-        for (row, (step, length)) in steps.iter().enumerate() {
-            now += step;
-            samples.rows.push(row);
-            samples.times_ns.push(now);
-            samples.ends_ns.push(now + length);
-        }
+        let samples = samples_after(&steps);
         let rule = SplitRule { at: SplitAt::Share(share), validation_share: 0.3, embargo_ns };
         let test = match (split_samples(&samples, &rule), split_folds(&samples, &rule, folds)) {
             (Ok(whole), Ok(parts)) => {
