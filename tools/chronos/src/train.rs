@@ -11,7 +11,7 @@ use chronos_session::model::ModelDirectory;
 use chronos_training::device::TrainingDevice;
 use chronos_training::fit::Event;
 use chronos_training::ticks::{
-    FoldReport, Part, TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, train_ticks,
+    FoldReport, TRAINING_FILE, TickTrainConfig, TickTrainOptions, TickTraining, Training, TrainingPlace, train_ticks,
 };
 use clap::Args;
 use indicatif::ProgressBar;
@@ -105,8 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let started = Instant::now();
     let bar = bar(0, "{bar:40} {pos}/{len} steps  {msg}");
-    let mut observe = |part: Part, event: Event<'_>| {
-        show(&bar, part, [config.split.folds, arguments.members], event);
+    let mut observe = |place: TrainingPlace, event: Event<'_>| {
+        show(&bar, place, [config.split.folds, arguments.members], event);
         ControlFlow::Continue(())
     };
     let mut options = TickTrainOptions {
@@ -171,9 +171,9 @@ fn config(arguments: &Arguments) -> Result<TickTrainConfig> {
     Ok(config)
 }
 
-fn show(bar: &ProgressBar, part: Part, [folds, members]: [usize; 2], event: Event<'_>) {
+fn show(bar: &ProgressBar, place: TrainingPlace, [folds, members]: [usize; 2], event: Event<'_>) {
     let one_of = |name: &str, at: usize, of: usize| if of > 1 { format!("{name} {} of {of}, ", at + 1) } else { String::new() };
-    let of = one_of("fold", part.fold, folds) + &one_of("member", part.member, members);
+    let of = one_of("fold", place.fold, folds) + &one_of("member", place.member, members);
     match event {
         Event::Step(step) => {
             bar.set_length(step.steps);

@@ -10,7 +10,7 @@ use chronos_training::device::TrainingDevice;
 use chronos_training::fit::{Event, ScheduleBy};
 use chronos_training::network::{Network, NetworkConfig, Read, WindowInput};
 use chronos_training::optimiser::Schedule;
-use chronos_training::ticks::{Part, TickTrainConfig, TickTrainOptions, TrainedTicks, Training, train_ticks};
+use chronos_training::ticks::{TickTrainConfig, TickTrainOptions, TrainedTicks, Training, TrainingPlace, train_ticks};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ fn read(path: &Path, config: &TickTrainConfig) -> TickData {
 
 /// Trains; ends after `epochs` where there are some.
 fn train(data: TickData, config: &TickTrainConfig, checkpoints: Option<PathBuf>, epochs: Option<u64>) -> Option<TrainedTicks> {
-    let mut observe = |_: Part, event: Event<'_>| match event {
+    let mut observe = |_: TrainingPlace, event: Event<'_>| match event {
         Event::Epoch(record) if Some(record.epoch + 1) == epochs => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };

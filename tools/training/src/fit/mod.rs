@@ -8,9 +8,7 @@
 //!
 //! Where a loss is a mean over samples ([`Samples::weight`]), a batch is cut into pieces of 16 samples that are computed at the same time, a
 //! thread each, and averaged by what they weigh: on two cores a step of the default model takes two thirds of what it takes with each of its
-//! products shared between them.
-//!
-//! A graphics card takes whole batches.
+//! products shared between them. A graphics card takes whole batches.
 //!
 //! Training is in f32 or f64, the precision of the module's parameters; lower ones are refused
 //! ([`crate::parameters::ParameterError::Precision`]). A module may round within its forward pass, as the network does for

@@ -1,8 +1,9 @@
 //! The scan in rounds over all steps at once, for devices on which starting an operation costs more than its arithmetic.
 
 use super::ScanInput;
+use super::plain::softplus;
 use burn::Tensor;
-use burn::tensor::activation::{log_sigmoid, silu};
+use burn::tensor::activation::silu;
 
 /// The outputs from a state of zeros. A step's state is what enters it and, decayed, the state before; after round `r` it counts what entered
 /// in the last `2^r` steps (Hillis and Steele, "Data Parallel Algorithms", 1986; Blelloch, "Prefix Sums and Their Applications", 1990,
@@ -10,8 +11,7 @@ use burn::tensor::activation::{log_sigmoid, silu};
 pub(super) fn selective_scan(input: ScanInput) -> Tensor<3> {
     let ScanInput { u, delta, delta_bias, a_log, b, c, d, z } = input;
     let [_, steps, _] = u.dims();
-    // log(1 + exp(x)) without an overflow.
-    let delta = log_sigmoid((delta + delta_bias.unsqueeze()).neg()).neg();
+    let delta = softplus(delta + delta_bias.unsqueeze());
     // [batch, steps, states, channels].
     let mut decay = (delta.clone().unsqueeze_dim::<4>(2) * a_log.exp().neg().unsqueeze()).exp();
     let mut state = (delta * u.clone()).unsqueeze_dim::<4>(2) * b.unsqueeze_dim::<4>(3);

@@ -12,8 +12,7 @@ pub(super) fn selective_scan(input: ScanInput, state: Option<Tensor<3>>) -> (Ten
     let [states, _] = a_log.dims();
     let mut state = state.unwrap_or_else(|| Tensor::zeros([batch, states, channels], (&u.device(), u.dtype())));
     let rate: Tensor<3> = a_log.exp().neg().unsqueeze();
-    // log(1 + exp(x)) without an overflow.
-    let delta = log_sigmoid((delta + delta_bias.unsqueeze()).neg()).neg();
+    let delta = softplus(delta + delta_bias.unsqueeze());
     let entering = delta.clone() * u.clone();
     let mut rows = Vec::with_capacity(steps);
     for step in 0..steps {
@@ -25,6 +24,11 @@ pub(super) fn selective_scan(input: ScanInput, state: Option<Tensor<3>>) -> (Ten
     }
     let y = Tensor::cat(rows, 1) + u * d.unsqueeze();
     (y * silu(z), state)
+}
+
+/// `log(1 + exp(x))` without an overflow.
+pub(super) fn softplus(x: Tensor<3>) -> Tensor<3> {
+    log_sigmoid(x.neg()).neg()
 }
 
 pub(super) fn causal_conv_silu(x: Tensor<3>, taps: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {

@@ -15,6 +15,6 @@ pub use config::{FeatureSection, LabelSection, OutputSection, SplitSection, Tick
 pub use inspection::{TickInspectError, inspect_ticks};
 pub use objective::{DirectionModel, TickBatch, TickWindows};
 pub use train::{
-    FoldReport, MemberReport, Part, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training,
+    FoldReport, MemberReport, TRAINING_FILE, TickTrainError, TickTrainOptions, TickTraining, TrainedTicks, Training, TrainingPlace,
     train_ticks,
 };

@@ -52,21 +52,21 @@ pub struct TickTrainOptions<'a> {
     /// Seconds since anything, for the progress alone.
     pub clock: &'a dyn Fn() -> f64,
     /// Is told which training does what; a break ends the run after a checkpoint.
-    pub observe: &'a mut dyn FnMut(Part, Event<'_>) -> ControlFlow<()>,
+    pub observe: &'a mut dyn FnMut(TrainingPlace, Event<'_>) -> ControlFlow<()>,
 }
 
-/// Which training of a run.
+/// Which training of a run: the member of a fold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Part {
+pub struct TrainingPlace {
     /// Of which fold, from 0.
     pub fold: usize,
     /// Of which member, from 0.
     pub member: usize,
 }
 
-impl Part {
+impl TrainingPlace {
     /// The folder of its checkpoints, in a run of so many folds.
-    fn name(self, folds: usize) -> PathBuf {
+    fn folder(self, folds: usize) -> PathBuf {
         let member = format!("member-{}", self.member + 1);
         if folds > 1 { PathBuf::from(format!("fold-{}", self.fold + 1)).join(member) } else { member.into() }
     }
@@ -441,8 +441,8 @@ impl Run<'_> {
         let labelled = Labelled { ticks: &ticks, samples, directions: &directions, target: &yardstick.target, parts };
         let (mut members, mut reports) = (Vec::new(), Vec::new());
         for member in 0..options.members {
-            let part = Part { fold: number, member };
-            let Some((weights, report)) = self.train_member(&labelled, part, options)? else { return Ok(None) };
+            let place = TrainingPlace { fold: number, member };
+            let Some((weights, report)) = self.train_member(&labelled, place, options)? else { return Ok(None) };
             members.push(weights);
             reports.push(report);
         }
@@ -464,13 +464,13 @@ impl Run<'_> {
     fn train_member(
         &self,
         of: &Labelled<'_>,
-        part: Part,
+        place: TrainingPlace,
         options: &mut TickTrainOptions<'_>,
     ) -> Result<Option<(StepWeights, MemberReport)>, TickTrainError> {
         let Labelled { ticks, samples, parts, .. } = of;
         let Run { config, sha256, .. } = self;
         let device = self.device.clone().autodiff();
-        let seed = config.training.seed.wrapping_add(part.member as u64);
+        let seed = config.training.seed.wrapping_add(place.member as u64);
         let mut windows =
             TickWindows::new(ticks, config.window.steps, config.window.read, &device)?.augmented(config.augmentation, seed);
         for sample in &parts.train {
@@ -501,7 +501,7 @@ impl Run<'_> {
         );
         fit.data = format!("{sha256} {} {}", sha256_hex(config.to_toml().as_bytes()), options.device);
         fit.checkpoints = options.checkpoints.as_ref().map(|folder| Checkpoints {
-            folder: folder.join(part.name(config.split.folds)),
+            folder: folder.join(place.folder(config.split.folds)),
             every_steps: None,
             keep: 1,
             resume: options.resume,
@@ -515,7 +515,7 @@ impl Run<'_> {
                 if let Event::Dying { now, .. } = event {
                     dying.push(now.name.clone());
                 }
-                observe(part, event)
+                observe(place, event)
             });
             fit.run(model)?
         };
